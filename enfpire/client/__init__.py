@@ -1,0 +1,1 @@
+"""The client: it alone holds photos, features, recognitions, and which candidate won."""

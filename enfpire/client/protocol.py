@@ -1,0 +1,85 @@
+"""The client's two pure functions: `protect` before a query travels, `resolve` after its reply came.
+
+    pending, query = protect(features, bundle)
+    recognitions   = resolve(pending, reply, bundle)
+
+No input, no output, nothing random: the same features under the same bundle make the same query.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from enfpire.client.match import Match, best_matches
+from enfpire.client.transforms import transform_of
+from enfpire.errors import CandidateSetError
+from enfpire.wire.arrays import Floats, Indices, check_rows
+from enfpire.wire.bundle import Cells, SignedBundle
+from enfpire.wire.candidates import CandidateSet, decode_set, digest_of
+from enfpire.wire.query import Groups, Query
+from enfpire.wire.reply import Reply, SentSet
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What stays on the client while a query travels.
+
+    `features` (n, d); `rows` (n,) is the place of each feature in the query; `groups` (n,) is the group of each
+    where groups travel. Its repr holds no feature.
+    """
+
+    features: Floats = field(repr=False)
+    rows: Indices = field(repr=False)
+    groups: Indices | None = field(repr=False)
+
+
+def protect(features: Floats, signed: SignedBundle) -> tuple[Pending, Query]:
+    """Protect features (n, d), n at least 1.
+
+    Raises `FeatureError` for another shape, NaN or infinity.
+    """
+    checked = check_rows(features, signed.bundle.dimensions)
+    protected, rows = transform_of(signed.bundle).protect(checked)
+    groups = protected.numbers.values[rows].astype(np.intp) if isinstance(protected, Groups) else None
+    query = Query(gallery=signed.bundle.gallery, bundle=signed.digest, protected=protected)
+    return Pending(checked, rows, groups), query
+
+
+def resolve(
+    pending: Pending, reply: Reply, signed: SignedBundle, held: dict[bytes, bytes] | None = None
+) -> list[Match]:
+    """Pick for each pending feature the candidate that fits it best.
+
+    `held` are bodies of candidate sets, by digest, that the query said the client has. Raises
+    `CandidateSetError` when a set is not the one that the bundle names.
+    """
+    sets = opened_sets(pending, reply, signed, held or {})
+    places = reply.index.values[pending.rows].astype(np.intp)
+    return best_matches(pending.features, sets, places, signed.bundle.unknown_below)
+
+
+def opened_sets(pending: Pending, reply: Reply, signed: SignedBundle, held: dict[bytes, bytes]) -> list[CandidateSet]:
+    """The reply's candidate sets, each checked against its digest and, for cells, against the bundle."""
+    if len(reply.index.values) <= int(pending.rows.max()):
+        raise CandidateSetError("the reply has fewer rows than the query; ask the operator to check the worker")
+    if isinstance(signed.bundle.transform, Cells) and pending.groups is not None:
+        _check_named(pending.groups, reply.index.values[pending.rows], reply.sets, signed.bundle.transform)
+    return [_opened(sent, signed.bundle, held) for sent in reply.sets]
+
+
+def _check_named(groups: Indices, places: Indices, sets: tuple[SentSet, ...], cells: Cells) -> None:
+    for group, place in set(zip(groups.tolist(), places.tolist(), strict=True)):
+        if sets[place].digest != cells.digest(group):
+            raise CandidateSetError(
+                "the server sent another candidate set than the bundle names: it may have been made for this "
+                "client; do not use the reply, and ask the operator"
+            )
+
+
+def _opened(sent: SentSet, bundle: object, held: dict[bytes, bytes]) -> CandidateSet:
+    body = sent.body if sent.body is not None else held.get(sent.digest)
+    if body is None or digest_of(body) != sent.digest:
+        raise CandidateSetError("a candidate set is missing or does not fit its digest; the query is asked again")
+    return decode_set(body)

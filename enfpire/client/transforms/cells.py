@@ -1,0 +1,33 @@
+"""`cells`: the group of the nearest anchor travels, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from enfpire.wire.arrays import Array, Floats, Indices, normalised
+from enfpire.wire.bundle import Cells
+from enfpire.wire.query import Groups
+
+BLOCK_BYTES = 64 * 1024 * 1024
+
+
+class CellsTransform:
+    """Routes features to groups by their nearest anchor (largest cosine similarity)."""
+
+    def __init__(self, spec: Cells) -> None:
+        self._anchors = normalised(spec.anchors.floats())
+        self._routes = spec.routes.values.astype(np.intp)
+
+    def route(self, features: Floats) -> Indices:
+        """Group of each feature; features (n, d), result (n,)."""
+        rows = max(1, BLOCK_BYTES // (4 * len(self._anchors)))
+        nearest = [
+            (features[start : start + rows] @ self._anchors.T).argmax(axis=1) for start in range(0, len(features), rows)
+        ]
+        groups: Indices = self._routes[np.concatenate(nearest)]
+        return groups
+
+    def protect(self, features: Floats) -> tuple[Groups, Indices]:
+        """Group numbers, ascending, each once: a server sees neither order nor counts of a batch."""
+        numbers, rows = np.unique(self.route(features), return_inverse=True)
+        return Groups(numbers=Array.of(numbers, "u4")), rows.astype(np.intp)

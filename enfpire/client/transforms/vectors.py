@@ -1,0 +1,37 @@
+"""Transforms whose protected feature is a vector, as in the paper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from enfpire.wire.arrays import Array, Floats, Indices
+from enfpire.wire.bundle import Projection
+from enfpire.wire.query import Vectors
+
+
+def canonical(vectors: Floats) -> tuple[Vectors, Indices]:
+    """Vectors (n, m) in lexicographic order as float16, and the row of each in that order."""
+    packed = vectors.astype(np.float16)
+    order = np.lexsort(packed.T[::-1])
+    rows = np.empty(len(order), dtype=np.intp)
+    rows[order] = np.arange(len(order))
+    return Vectors(rows=Array.of(packed[order], "f2")), rows
+
+
+class ProjectionTransform:
+    """Coordinates in the gallery's principal subspace of few dimensions."""
+
+    def __init__(self, spec: Projection) -> None:
+        self._basis = spec.basis.floats()
+
+    def protect(self, features: Floats) -> tuple[Vectors, Indices]:
+        """Features (n, d) projected to (n, m)."""
+        return canonical(features @ self._basis)
+
+
+class IdentityTransform:
+    """The feature itself: no protection."""
+
+    def protect(self, features: Floats) -> tuple[Vectors, Indices]:
+        """Features (n, d) as they are."""
+        return canonical(features)

@@ -1,0 +1,1 @@
+"""Pure formulas: what a message can reveal at most, and what it did reveal."""

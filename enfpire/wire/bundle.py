@@ -1,0 +1,227 @@
+"""The bundle: the public parameters of one gallery version.
+
+A signed bundle is a frame, an Ed25519 public key, a signature, and the body that is signed. The digest of the
+body names the bundle everywhere. There is no code in a bundle and no pickle.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import Field, model_validator
+
+from enfpire.errors import BundleError, SignatureError, TooLargeError, WireError
+from enfpire.wire.arrays import Array, Frozen
+from enfpire.wire.candidates import digest_of
+from enfpire.wire.codec import HEADER_BYTES, MAGIC, MIB, VERSION, check_frame, encode, parse
+from enfpire.wire.query import Name
+
+BUNDLE_CAP = 1024 * MIB
+KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+DIGEST_BYTES = 32
+
+_DOMAIN = b"enfpire bundle v1\0"
+
+
+class Extractor(Frozen):
+    """Which network makes the raw feature: its name, the SHA-256 of its weights, its output dimensions."""
+
+    name: Annotated[str, Field(max_length=100)]
+    weights: Annotated[bytes, Field(min_length=32, max_length=32)]
+    dimensions: Annotated[int, Field(ge=1, le=65_536)]
+
+
+class Whitening(Frozen):
+    """feature = normalise((normalise(raw) - mean) @ matrix); mean (D,), matrix (D, d)."""
+
+    mean: Array
+    matrix: Array
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> Self:
+        if len(self.mean.shape) != 1 or len(self.matrix.shape) != 2 or self.mean.shape[0] != self.matrix.shape[0]:
+            raise ValueError("whitening is a mean (D,) and a matrix (D, d)")
+        return self
+
+
+class Cells(Frozen):
+    """Vector quantisation: only the number of the nearest anchor's group travels.
+
+    anchors (a, d); routes (a,) uint32, the group of each anchor; classes (G,) uint32, how many classes of its
+    own each group has; digests, 32 bytes a group, of the candidate sets.
+    """
+
+    kind: Literal["cells"] = "cells"
+    anchors: Array
+    routes: Array
+    classes: Array
+    digests: bytes = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _tables_agree(self) -> Self:
+        groups = self.classes.shape[0]
+        if len(self.anchors.shape) != 2 or self.routes.dtype != "u4" or self.classes.dtype != "u4":
+            raise ValueError("anchors, routes or classes have the wrong type")
+        if self.routes.shape != self.anchors.shape[:1] or len(self.classes.shape) != 1 or groups < 1:
+            raise ValueError("every anchor has a route, and there is a group at least")
+        if len(self.digests) != groups * DIGEST_BYTES:
+            raise ValueError("every group has the digest of its candidate set")
+        if not np.array_equal(np.unique(self.routes.values), np.arange(groups)):
+            raise ValueError("routes name every group and no other")
+        if (self.classes.values == 0).any():
+            raise ValueError("every group has a class of its own")
+        return self
+
+    @property
+    def groups(self) -> int:
+        """G, the number of values that a message takes."""
+        return self.classes.shape[0]
+
+    def digest(self, group: int) -> bytes:
+        """Digest of one group's candidate set."""
+        return self.digests[group * DIGEST_BYTES : (group + 1) * DIGEST_BYTES]
+
+
+class Projection(Frozen):
+    """The feature's coordinates in a subspace travel; the server returns the `candidates` nearest classes.
+
+    basis (d, m), orthonormal columns.
+    """
+
+    kind: Literal["projection"] = "projection"
+    basis: Array
+    candidates: Annotated[int, Field(ge=1, le=4096)]
+
+    @model_validator(mode="after")
+    def _is_a_matrix(self) -> Self:
+        if len(self.basis.shape) != 2:
+            raise ValueError("a basis is a matrix (d, m)")
+        return self
+
+
+class Identity(Frozen):
+    """The feature itself travels: no protection at all, for comparisons only."""
+
+    kind: Literal["identity"] = "identity"
+    candidates: Annotated[int, Field(ge=1, le=4096)]
+
+
+TransformSpec = Annotated[Cells | Projection | Identity, Field(discriminator="kind")]
+
+
+class Bundle(Frozen):
+    """What a client needs to protect and to resolve.
+
+    `version` names the gallery version; `classes` is how many classes it has; a photo whose best similarity is
+    below `unknown_below` shows none of them. `figures` are what the policy reached when it was fitted.
+    """
+
+    gallery: Name
+    version: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    classes: Annotated[int, Field(ge=1, le=2**31)]
+    extractor: Extractor
+    whitening: Whitening
+    transform: TransformSpec
+    unknown_below: Annotated[float, Field(ge=-1, le=1)]
+    figures: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _dimensions_agree(self) -> Self:
+        if self.whitening.matrix.shape[0] != self.extractor.dimensions:
+            raise ValueError("whitening does not fit the extractor")
+        match self.transform:
+            case Cells(anchors=table) | Projection(basis=table):
+                inner = table.shape[1] if isinstance(self.transform, Cells) else table.shape[0]
+                if inner != self.dimensions:
+                    raise ValueError("transform does not fit the features")
+        if isinstance(self.transform, Cells) and int(self.transform.classes.values.sum()) != self.classes:
+            raise ValueError("the groups' classes do not add up")
+        return self
+
+    @property
+    def dimensions(self) -> int:
+        """d, the dimensions of a feature."""
+        return self.whitening.matrix.shape[1]
+
+
+class SignedBundle(Frozen):
+    """A bundle with its bytes, its digest, and the operator's public key that signed it."""
+
+    bundle: Bundle
+    digest: bytes
+    key: bytes
+    data: bytes = Field(repr=False)
+
+
+class Serving(Frozen):
+    """What a candidate worker knows of a bundle; the operator's own, so that no worker parses large bundles.
+
+    `dimensions` is the length of the vectors that travel (0 where group numbers do).
+    """
+
+    gallery: Name
+    version: str
+    kind: Literal["cells", "projection", "identity"]
+    groups: int = 0
+    dimensions: int = 0
+    candidates: int = 0
+
+
+def serving_of(bundle: Bundle) -> Serving:
+    """The serving record of a bundle."""
+    base = Serving(gallery=bundle.gallery, version=bundle.version, kind=bundle.transform.kind)
+    match bundle.transform:
+        case Cells() as cells:
+            return base.model_copy(update={"groups": cells.groups})
+        case Projection(basis=basis, candidates=candidates):
+            return base.model_copy(update={"dimensions": basis.shape[1], "candidates": candidates})
+        case Identity(candidates=candidates):
+            return base.model_copy(update={"dimensions": bundle.dimensions, "candidates": candidates})
+
+
+def sign_bundle(bundle: Bundle, key: Ed25519PrivateKey) -> SignedBundle:
+    """Sign a bundle with the operator's key."""
+    body = encode(bundle, b"B")
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    signature = key.sign(_DOMAIN + body)
+    data = MAGIC + b"S" + bytes([VERSION]) + public + signature + body
+    return SignedBundle(bundle=bundle, digest=digest_of(body), key=public, data=data)
+
+
+def open_bundle(data: bytes, pinned: bytes | None = None) -> SignedBundle:
+    """Check and parse a signed bundle; `pinned` is the only public key (32 bytes) to accept, where given.
+
+    Raises `SignatureError` for a bundle of another key or a changed one, `BundleError` for damaged bytes.
+    """
+    if len(data) > BUNDLE_CAP:
+        raise TooLargeError(f"a bundle of {len(data)} bytes is over the cap of {BUNDLE_CAP}")
+    head = HEADER_BYTES + KEY_BYTES + SIGNATURE_BYTES
+    try:
+        check_frame(data, b"S", "bundle")
+    except WireError as error:
+        raise BundleError(f"{error}: fetch the bundle again") from None
+    key, signature, body = (
+        data[HEADER_BYTES : HEADER_BYTES + KEY_BYTES],
+        data[head - SIGNATURE_BYTES : head],
+        data[head:],
+    )
+    if pinned is not None and key != pinned:
+        raise SignatureError(
+            f"this bundle is signed by the key {key.hex()[:16]}..., the pinned one is {pinned.hex()[:16]}...: "
+            "do not use it before the operator has confirmed a new key to you"
+        )
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, _DOMAIN + body)
+    except (InvalidSignature, ValueError) as error:
+        raise SignatureError("this bundle was changed after it was signed: fetch it again") from error
+    try:
+        check_frame(body, b"B", "bundle")
+        bundle = parse(body[HEADER_BYTES:], Bundle)
+    except WireError as error:
+        raise BundleError(f"{error}: fetch the bundle again") from error
+    return SignedBundle(bundle=bundle, digest=digest_of(body), key=key, data=data)
