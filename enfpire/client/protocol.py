@@ -66,7 +66,7 @@ def opened_sets(pending: Pending, reply: Reply, signed: SignedBundle, held: dict
         raise CandidateSetError("the reply has fewer rows than the query; ask the operator to check the worker")
     if isinstance(signed.bundle.transform, Cells) and pending.groups is not None:
         _check_named(pending.groups, reply.index.values[pending.rows], reply.sets, signed.bundle.transform)
-    return [_opened(sent, signed.bundle, held) for sent in reply.sets]
+    return [_opened(sent, held) for sent in reply.sets]
 
 
 def _check_named(groups: Indices, places: Indices, sets: tuple[SentSet, ...], cells: Cells) -> None:
@@ -78,7 +78,7 @@ def _check_named(groups: Indices, places: Indices, sets: tuple[SentSet, ...], ce
             )
 
 
-def _opened(sent: SentSet, bundle: object, held: dict[bytes, bytes]) -> CandidateSet:
+def _opened(sent: SentSet, held: dict[bytes, bytes]) -> CandidateSet:
     body = sent.body if sent.body is not None else held.get(sent.digest)
     if body is None or digest_of(body) != sent.digest:
         raise CandidateSetError("a candidate set is missing or does not fit its digest; the query is asked again")

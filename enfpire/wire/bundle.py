@@ -128,7 +128,7 @@ class Bundle(Frozen):
     whitening: Whitening
     transform: TransformSpec
     unknown_below: Annotated[float, Field(ge=-1, le=1)]
-    figures: dict[str, float] = {}
+    figures: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _dimensions_agree(self) -> Self:
