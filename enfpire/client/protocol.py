@@ -14,7 +14,7 @@ import numpy as np
 
 from enfpire.client.match import Match, best_matches
 from enfpire.client.transforms import transform_of
-from enfpire.errors import CandidateSetError
+from enfpire.errors import CandidateSetError, FeatureError
 from enfpire.wire.arrays import Floats, Indices, check_rows
 from enfpire.wire.bundle import Cells, SignedBundle
 from enfpire.wire.candidates import CandidateSet, decode_set, digest_of
@@ -38,9 +38,11 @@ class Pending:
 def protect(features: Floats, signed: SignedBundle) -> tuple[Pending, Query]:
     """Protect features (n, d), n at least 1.
 
-    Raises `FeatureError` for another shape, NaN or infinity.
+    Raises `FeatureError` for another shape, no or too many rows, NaN or infinity.
     """
     checked = check_rows(features, signed.bundle.dimensions)
+    if not len(checked):
+        raise FeatureError("there is no feature to protect; give one at least")
     protected, rows = transform_of(signed.bundle).protect(checked)
     groups = protected.numbers.values[rows].astype(np.intp) if isinstance(protected, Groups) else None
     query = Query(gallery=signed.bundle.gallery, bundle=signed.digest, protected=protected)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from enfpire.errors import FeatureError
 
@@ -28,7 +28,7 @@ class Array(Frozen):
     """An array as it travels; `data` is row-major and little-endian."""
 
     dtype: DType
-    shape: Annotated[tuple[Annotated[int, Field(ge=0, le=2**31)], ...], Field(min_length=1, max_length=2)]
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, le=2**31)], ...], Field(min_length=1, max_length=2), FailFast()]
     data: bytes = Field(repr=False)
 
     @model_validator(mode="after")
@@ -68,12 +68,17 @@ def check_rows(values: npt.NDArray[Any], dimensions: int) -> Floats:
 
     Raises `FeatureError` for another shape, or where a value is not finite.
     """
+    return check_finite(check_shape(values, dimensions))
+
+
+def check_shape(values: npt.NDArray[Any], dimensions: int) -> Floats:
+    """Return `values` as float32 of shape (n, dimensions), or raise `FeatureError`."""
     if values.ndim != 2 or values.shape[1] != dimensions:
         raise FeatureError(
             f"features have shape {tuple(values.shape)}; this bundle needs (n, {dimensions}): "
             "use the extractor that the bundle names"
         )
-    return check_finite(np.ascontiguousarray(values, dtype=np.float32))
+    return np.ascontiguousarray(values, dtype=np.float32)
 
 
 def normalised(values: Floats) -> Floats:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 
 from enfpire.errors import GalleryError
 from enfpire.wire.arrays import Array, Floats, Frozen, Int8s
@@ -20,6 +20,8 @@ from enfpire.wire.codec import KIB, MIB, decode, encode
 
 SET_CAP = 64 * MIB
 INFO_CAP = 16 * KIB
+NAME_CAP = 400
+SCALE_CAP = 1e6
 MAX_CLASSES = 65_536
 MAX_PROTOTYPES = 16
 
@@ -31,9 +33,11 @@ class CandidateSet(Frozen):
     `codes` (int8, shape (p, d)) times `scales` (float32, shape (p,)) are the prototypes.
     """
 
-    names: Annotated[tuple[Annotated[str, Field(max_length=400)], ...], Field(max_length=MAX_CLASSES)]
+    names: Annotated[tuple[Annotated[str, Field(max_length=NAME_CAP)], ...], Field(max_length=MAX_CLASSES), FailFast()]
     infos: Annotated[
-        tuple[Annotated[bytes, Field(max_length=INFO_CAP)], ...], Field(max_length=MAX_CLASSES, repr=False)
+        tuple[Annotated[bytes, Field(max_length=INFO_CAP)], ...],
+        Field(max_length=MAX_CLASSES, repr=False),
+        FailFast(),
     ]
     counts: Array
     codes: Array
@@ -50,8 +54,9 @@ class CandidateSet(Frozen):
             raise ValueError("names, infos and counts have one length")
         if not prototypes == self.codes.shape[0] == self.scales.shape[0]:
             raise ValueError("counts do not add up to the prototypes")
-        if not np.isfinite(self.scales.values).all():
-            raise ValueError("scales are finite")
+        # A prototype is a unit vector; scales far above would overflow where the client normalises.
+        if not ((self.scales.values >= 0) & (self.scales.values <= SCALE_CAP)).all():
+            raise ValueError("scales are finite, small and not negative")
         return self
 
     @property
@@ -63,7 +68,7 @@ class CandidateSet(Frozen):
         """Info record of the class at place `number`; None where its bytes are not JSON."""
         try:
             return json.loads(self.infos[number])
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 

@@ -12,7 +12,7 @@ import hmac
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 
 from enfpire.errors import WireError
 from enfpire.wire.arrays import Array, Frozen
@@ -73,7 +73,7 @@ class Query(Frozen):
     gallery: Name
     bundle: Digest
     protected: ProtectedFeatures
-    held: Annotated[tuple[Digest, ...], Field(max_length=MAX_HELD)] = ()
+    held: Annotated[tuple[Digest, ...], Field(max_length=MAX_HELD), FailFast()] = ()
 
 
 class Request(Frozen):

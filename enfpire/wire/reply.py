@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 
 from enfpire.errors import Code
 from enfpire.wire.arrays import Array, Frozen
@@ -24,7 +24,7 @@ class SentSet(Frozen):
 class Reply(Frozen):
     """Answer to a query: `index[i]` (uint32, shape (n,)) is the place in `sets` of the query's row i."""
 
-    sets: Annotated[tuple[SentSet, ...], Field(max_length=MAX_ROWS)]
+    sets: Annotated[tuple[SentSet, ...], Field(max_length=MAX_ROWS), FailFast()]
     index: Array
 
     @model_validator(mode="after")

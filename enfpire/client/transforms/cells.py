@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from enfpire.wire.arrays import Array, Floats, Indices, normalised
+from enfpire.errors import FeatureError
+from enfpire.wire.arrays import Array, Floats, Indices
 from enfpire.wire.bundle import Cells
-from enfpire.wire.query import Groups
+from enfpire.wire.query import MAX_ROWS, Groups
 
 BLOCK_BYTES = 64 * 1024 * 1024
 
 
 class CellsTransform:
-    """Routes features to groups by their nearest anchor (largest cosine similarity)."""
+    """Routes features to groups by their nearest anchor: the one with the largest inner product."""
 
     def __init__(self, spec: Cells) -> None:
-        self._anchors = normalised(spec.anchors.floats())
+        self._anchors = spec.anchors.floats()
         self._routes = spec.routes.values.astype(np.intp)
 
     def route(self, features: Floats) -> Indices:
@@ -28,6 +29,11 @@ class CellsTransform:
         return groups
 
     def protect(self, features: Floats) -> tuple[Groups, Indices]:
-        """Group numbers, ascending, each once: a server sees neither order nor counts of a batch."""
+        """Group numbers, ascending, each once: a server sees neither order nor counts of a batch.
+
+        Raises `FeatureError` where the features fall into too many groups for one query.
+        """
         numbers, rows = np.unique(self.route(features), return_inverse=True)
+        if len(numbers) > MAX_ROWS:
+            raise FeatureError(f"{len(numbers)} groups in one query; send at most {MAX_ROWS} photos at a time")
         return Groups(numbers=Array.of(numbers, "u4")), rows.astype(np.intp)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from enfpire.errors import FeatureError
 from enfpire.wire.arrays import Array, Floats, Indices
 from enfpire.wire.bundle import Projection
-from enfpire.wire.query import Vectors
+from enfpire.wire.query import MAX_ROWS, Vectors
 
 
 def canonical(vectors: Floats) -> tuple[Vectors, Indices]:
-    """Vectors (n, m) in lexicographic order as float16, and the row of each in that order."""
-    packed = vectors.astype(np.float16)
+    """Vectors (n, m) in lexicographic order as float16, and the row of each in that order.
+
+    Raises `FeatureError` where there are too many of them, or values too large for float16.
+    """
+    if len(vectors) > MAX_ROWS:
+        raise FeatureError(f"{len(vectors)} vectors in one query; send at most {MAX_ROWS} at a time")
+    with np.errstate(over="ignore"):
+        # -0.0 sorts as 0.0 does but has other bytes: among such rows the order of the photos would travel.
+        packed = vectors.astype(np.float16) + np.float16(0)
+    if not np.isfinite(packed).all():
+        raise FeatureError("a feature is too large for float16; L2-normalise features before they are protected")
     order = np.lexsort(packed.T[::-1])
     rows = np.empty(len(order), dtype=np.intp)
     rows[order] = np.arange(len(order))

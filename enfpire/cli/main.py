@@ -1,0 +1,50 @@
+"""`enfpire`: entry point, and what turns an error into a clear line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from enfpire import __version__
+from enfpire.cli import bundles, jobs, operator, recognize
+from enfpire.errors import EnfPireError
+
+app = typer.Typer(
+    name="enfpire",
+    help="Private photo recognition: the server returns candidates, only you learn which one your photo shows.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command(rich_help_panel="Operator")(operator.enroll)
+app.command(rich_help_panel="Operator")(operator.fit)
+app.command(rich_help_panel="Operator")(operator.publish)
+app.add_typer(operator.clients, name="clients", rich_help_panel="Operator")
+app.command(rich_help_panel="Client")(recognize.recognize)
+app.add_typer(jobs.app, name="jobs", rich_help_panel="Client")
+app.command(rich_help_panel="Client")(jobs.purge)
+app.add_typer(bundles.app, name="bundle", rich_help_panel="Both")
+
+
+@app.command(rich_help_panel="Both")
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def run() -> None:
+    """Run the command line; an error of ours is one line on stderr and its exit code."""
+    try:
+        app()
+    except EnfPireError as error:
+        Console(stderr=True).print(f"[bold red]enfpire:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; the job is kept, and the same command goes on with it")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

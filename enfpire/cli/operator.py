@@ -1,0 +1,144 @@
+"""The operator's commands: enrol, fit, publish, and who may ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from enfpire.cli.options import DEFAULT_WORKSPACE, AsJson, ExchangeUrl, Gallery, Workspace
+from enfpire.curation import fit as fitting
+from enfpire.curation import publish as publishing
+from enfpire.curation.workspace import Workspace as OperatorWorkspace
+from enfpire.errors import UsageError
+from enfpire.exchange.clients import add_client, list_clients, revoke_client
+from enfpire.exchange.connection import connect
+from enfpire.server import gallery as galleries
+from enfpire.wire.names import check_name
+
+clients = typer.Typer(help="Clients that may ask.", no_args_is_help=True)
+
+MilvusUri = Annotated[str, typer.Option("--milvus", envvar="ENFPIRE_SERVER_MILVUS_URI", help="Milvus' URI.")]
+MilvusToken = Annotated[str, typer.Option(envvar="ENFPIRE_SERVER_MILVUS_TOKEN", help="user:password, where it asks.")]
+
+
+def bar() -> Progress:
+    """A progress bar on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def fit(
+    gallery: Gallery,
+    classes_per_group: Annotated[int, typer.Option(metavar="K", help="Fewest classes that share a message.")] = 0,
+    anchors_per_cell: Annotated[int, typer.Option(metavar="N", help="Thin bundle: recognises nothing by itself.")] = 0,
+    anchors_per_class: Annotated[int, typer.Option(metavar="N", help="Fat bundle: routes best. [default: 1]")] = 0,
+    over_ask: Annotated[float, typer.Option(metavar="O", help="Candidates a group, times its own classes.")] = 1.0,
+    transform: Annotated[str, typer.Option(help="cells, projection or identity.")] = "cells",
+    dimensions: Annotated[int, typer.Option(help="Of the projection.")] = 8,
+    candidates: Annotated[int, typer.Option(help="That come back for a vector.")] = 12,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Needed for identity, which protects nothing.")] = False,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Fit whitening, prototypes, groups, anchors and the threshold for "unknown"."""
+    if transform == "cells":
+        options = _cells(classes_per_group, anchors_per_cell, anchors_per_class, over_ask)
+    else:
+        options = _vectors(transform, dimensions, candidates, insecure)
+    with OperatorWorkspace.open(workspace) as opened, Console(stderr=True).status("fitting"):
+        fitted = fitting.fit(opened.load(check_name(gallery, "gallery")), options)
+        opened.save_fit(gallery, fitting.encode_fit(fitted))
+    typer.echo(f"fitted {gallery}: {len(fitted.names)} classes; next: enfpire publish --gallery {gallery}")
+
+
+def _cells(per_group: int, per_cell: int, per_class: int, over_ask: float) -> fitting.Options:
+    if per_group < 2:
+        raise UsageError("say how many classes share a message at least: --classes-per-group K, 2 or more")
+    if per_cell and per_class:
+        raise UsageError("choose --anchors-per-cell or --anchors-per-class, not both")
+    return fitting.CellsOptions(
+        classes_per_group=per_group,
+        anchors="cell" if per_cell else "class",
+        anchors_each=per_cell or per_class or 1,
+        over_ask=over_ask,
+    )
+
+
+def _vectors(transform: str, dimensions: int, candidates: int, insecure: bool) -> fitting.Options:
+    if transform == "projection":
+        return fitting.VectorOptions(kind="projection", dimensions=dimensions, candidates=candidates)
+    if transform != "identity":
+        raise UsageError(f"there is no transform {transform!r}: choose cells, projection or identity")
+    if not insecure:
+        raise UsageError("identity sends features unprotected: add --insecure, and use it for comparisons only")
+    return fitting.VectorOptions(kind="identity", candidates=candidates)
+
+
+def publish(
+    gallery: Gallery,
+    out: Annotated[Path, typer.Option(help="NAME.enfpire")],
+    exchange: ExchangeUrl,
+    milvus: MilvusUri,
+    milvus_token: MilvusToken = "",
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+) -> None:
+    """Write the fitted version into Milvus beside the old one, and its signed bundle."""
+    with OperatorWorkspace.open(workspace) as opened, bar() as progress:
+        tasks: dict[str, int] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            task = (
+                tasks.setdefault(what, len(tasks)) if what in tasks else tasks.setdefault(what, progress.add_task(what))
+            )
+            progress.update(task, completed=done, total=total)
+
+        signed = publishing.publish(
+            fitting.decode_fit(opened.fit(check_name(gallery, "gallery"))),
+            galleries.connect(milvus, milvus_token or None),
+            connect(exchange),
+            opened.operator_key(),
+            report,
+        )
+    draft = out.with_name(out.name + ".part")
+    draft.write_bytes(signed.data)
+    draft.replace(out)
+    if as_json:
+        row = {"bundle": str(out), "digest": signed.digest.hex(), "version": signed.bundle.version}
+        Console().print_json(data=row | {"operator_key": signed.key.hex()})
+        return
+    typer.echo(f"published {gallery} {signed.bundle.version}: {out} ({len(signed.data)} bytes)")
+    typer.echo(f"operator key, for clients to pin: {signed.key.hex()}")
+
+
+@clients.command("add")
+def add(
+    client: Annotated[str, typer.Argument(help="An id for the client.")],
+    exchange: ExchangeUrl,
+    out: Annotated[Path, typer.Option(help="File for the credential; hand it to the client.")],
+) -> None:
+    """Register a client and write its credential."""
+    if out.exists():
+        raise UsageError(f"{str(out)!r} exists; choose another file for the credential")
+    credential = add_client(connect(exchange), client)
+    out.touch(mode=0o600)
+    out.write_text(credential.model_dump_json() + "\n", encoding="utf-8")
+    typer.echo(f"registered {client}; its credential is in {out}")
+
+
+@clients.command("list")
+def show_clients(exchange: ExchangeUrl) -> None:
+    """List the registered clients."""
+    for client in list_clients(connect(exchange)):
+        typer.echo(client)
+
+
+@clients.command()
+def revoke(client: Annotated[str, typer.Argument()], exchange: ExchangeUrl) -> None:
+    """Forget a client: its queries are refused from now on."""
+    if not revoke_client(connect(exchange), client):
+        raise UsageError(f"there is no client {client!r}; `enfpire clients list` shows them")
+    typer.echo(f"revoked {client}")

@@ -1,0 +1,59 @@
+"""Writing recognitions: one line a photo, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from enfpire.client.recognition import Recognition
+from enfpire.errors import UsageError
+
+COLUMNS = ("photo", "class", "similarity", "margin", "group", "candidates", "info", "error")
+
+
+def row_of(recognition: Recognition) -> dict[str, Any]:
+    """A recognition as plain values, under the names of `COLUMNS`."""
+    return {
+        "photo": recognition.photo,
+        "class": recognition.name,
+        "similarity": recognition.similarity,
+        "margin": recognition.margin,
+        "group": recognition.group,
+        "candidates": list(recognition.candidates),
+        "info": recognition.info,
+        "error": recognition.error,
+    }
+
+
+def check_output(path: Path) -> None:
+    """Raise `UsageError` where recognitions cannot be written to `path`; before any work is done."""
+    if path.suffix not in WRITERS:
+        raise UsageError(f"cannot write {path.name!r}: the output ends in .jsonl or .csv")
+    if not path.resolve().parent.is_dir():
+        raise UsageError(f"the folder {str(path.resolve().parent)!r} does not exist; make it first")
+
+
+def write_output(path: Path, recognitions: Iterable[Recognition]) -> None:
+    """Write all recognitions; the file appears when it is complete."""
+    draft = path.with_name(path.name + ".part")
+    with draft.open("w", encoding="utf-8", newline="") as file:
+        WRITERS[path.suffix](file, map(row_of, recognitions))
+    draft.replace(path)
+
+
+def _write_jsonl(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(file, COLUMNS)
+    writer.writeheader()
+    for row in rows:
+        info = None if row["info"] is None else json.dumps(row["info"], ensure_ascii=False)
+        writer.writerow(row | {"candidates": " ".join(row["candidates"]), "info": info})
+
+
+WRITERS: dict[str, Callable[[TextIO, Iterable[dict[str, Any]]], None]] = {".jsonl": _write_jsonl, ".csv": _write_csv}

@@ -1,0 +1,95 @@
+"""`enfpire recognize`: a folder of photos in, a file of recognitions out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from enfpire.cli.options import DEFAULT_STORE, AsJson, ExchangeUrl, Store
+from enfpire.cli.output import check_output, write_output
+from enfpire.client.floor import Floor
+from enfpire.client.job import Job
+from enfpire.client.photos import find_photos
+from enfpire.client.recognizer import Recognizer
+from enfpire.client.store import JobState
+from enfpire.errors import UsageError
+
+Credential = Annotated[
+    Path | None,
+    typer.Option(help="File from the operator's `enfpire clients add`. Else ENFPIRE_CLIENT_ID and ENFPIRE_CLIENT_KEY."),
+]
+MaxLeakBits = Annotated[float, typer.Option(help="Refuse a bundle whose messages reveal more.")]
+MinClasses = Annotated[int, typer.Option(help="Refuse a bundle with smaller groups.")]
+Unproved = Annotated[bool, typer.Option("--accept-unproved", help="Accept transforms without a guarantee.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Accept a bundle that protects nothing; for comparisons.")]
+Memory = Annotated[bool, typer.Option("--memory/--no-memory", help="Answer from candidate sets that are held.")]
+
+FLOOR = Floor()
+
+
+def recognize(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="A photo, or a folder of them.")],
+    bundle: Annotated[Path, typer.Option(help="The gallery's bundle.")],
+    exchange: ExchangeUrl,
+    out: Annotated[Path, typer.Option(help="FILE.jsonl or FILE.csv")],
+    credential: Credential = None,
+    store: Store = DEFAULT_STORE,
+    operator_key: Annotated[str, typer.Option(help="Pin this key (hex), not the first one seen.")] = "",
+    max_leak_bits: MaxLeakBits = FLOOR.max_leak_bits,
+    min_classes_per_group: MinClasses = FLOOR.min_classes_per_group,
+    unproved: Unproved = False,
+    insecure: Insecure = False,
+    memory: Memory = True,
+    as_json: AsJson = False,
+) -> None:
+    """Recognise photos in bulk. A run that was killed goes on where it stopped when started again."""
+    check_output(out)
+    found = [str(path) for path in find_photos(photos)]
+    with Recognizer.open(
+        bundle,
+        exchange=exchange,
+        credential=credential,
+        store=store,
+        operator_key=_key(operator_key),
+        floor=Floor(max_leak_bits, min_classes_per_group, unproved, insecure),
+        memory=memory,
+    ) as recognizer:
+        finish(open_or_resume(recognizer, found, f"{photos.resolve()} -> {out.resolve()}", out), out, as_json)
+
+
+def open_or_resume(recognizer: Recognizer, photos: list[str], label: str, out: Path) -> Job:
+    """The job of an earlier run with the same photos and output, where that is unfinished; else a new one."""
+    console = Console(stderr=True)
+    for record in reversed(recognizer.jobs()):
+        unwritten = record.state is JobState.DONE and not out.exists()
+        if record.label == label and recognizer.knows(record) and (record.state is JobState.OPEN or unwritten):
+            console.print(f"going on with job {record.id}", highlight=False)
+            return recognizer.resume(record.id)
+    return recognizer.submit(photos, label=label)
+
+
+def finish(job: Job, out: Path, as_json: bool) -> None:
+    """Wait for a job with a progress bar, write its output, and sum it up."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("recognising", total=job.progress.total)
+        job.wait(report=lambda now: bar.update(task, completed=now.recognised + now.failed))
+    write_output(out, job.results(wait=False))
+    progress = job.progress
+    console = Console()
+    if as_json:
+        summary = {"job": job.id, "photos": progress.total, "failed": progress.failed, "out": str(out)}
+        console.print_json(data=summary)
+    else:
+        console.print(f"{progress.recognised} of {progress.total} photos recognised, {progress.failed} failed: {out}")
+
+
+def _key(text: str) -> bytes | None:
+    try:
+        return bytes.fromhex(text) or None
+    except ValueError:
+        raise UsageError("the operator's key has 64 hexadecimal digits") from None

@@ -1,0 +1,192 @@
+"""What the Redis store does atomically, as Lua scripts, and the names of its keys.
+
+Keys, all under `PREFIX`; ids of parcels in hexadecimal:
+
+    jobs:                   zset    ids of jobs by creation
+    job:<job>:              hash    a JobRecord, and the counters recognised, failed, outstanding (photos)
+    opening:<random>:       zset    photos of a job that is being opened; TTL, becomes waiting:<job>:
+    waiting:<job>:          zset    "<row>:<photo>" by row
+    parcel:<parcel>:        hash    job, body, places (msgpack [[row, photo], ...]), attempts, and reply once it came
+    parcels:<job>:          set     parcels of the job that are not resolved
+    unanswered:             zset    parcels without a reply, by due
+    answered:               zset    parcels with a reply, by the order of the replies
+    recognised:<job>:       hash    row -> packed recognition
+    order:<job>:            list    rows in the order in which they were recognised
+    parts:                  hash    digest -> part of packed recognitions
+    sets: sets-order: sets-bytes:   hash, zset, string    candidate sets, their age, their size together
+    clock:                  string  counter that orders replies and sets
+    bundles: pins:          hash    digest -> bundle, gallery -> operator's key
+
+A script builds names of keys from ids: the store needs one Redis, not a Cluster.
+"""
+
+from __future__ import annotations
+
+PREFIX = "enfclient:"
+
+
+def key(name: str, variable: str = "") -> str:
+    """Full name of a key of the table above."""
+    return f"{PREFIX}{name}:{variable}:" if variable else f"{PREFIX}{name}:"
+
+
+# `release` deletes a parcel; those of its rows that have no recognition wait again.
+_PRELUDE = """
+local P = 'enfclient:'
+local call = redis.call
+local function release(id)
+  local key = P .. 'parcel:' .. id .. ':'
+  local job = call('HGET', key, 'job')
+  if not job then return end
+  local places = cmsgpack.unpack(call('HGET', key, 'places'))
+  for _, place in ipairs(places) do
+    if call('HEXISTS', P .. 'recognised:' .. job .. ':', place[1]) == 0 then
+      call('ZADD', P .. 'waiting:' .. job .. ':', place[1], place[1] .. ':' .. place[2])
+    end
+  end
+  call('DEL', key)
+  call('SREM', P .. 'parcels:' .. job .. ':', id)
+  call('ZREM', P .. 'unanswered:', id)
+  call('ZREM', P .. 'answered:', id)
+  call('HINCRBY', P .. 'job:' .. job .. ':', 'outstanding', -#places)
+end
+"""
+
+# job, created, staging key or "", then fields and values
+OPEN_JOB = (
+    _PRELUDE
+    + """
+local job, created, staging = ARGV[1], ARGV[2], ARGV[3]
+local key = P .. 'job:' .. job .. ':'
+if call('EXISTS', key) == 1 then
+  if staging ~= '' then call('DEL', staging) end
+  return 0
+end
+for i = 4, #ARGV, 2 do call('HSET', key, ARGV[i], ARGV[i + 1]) end
+call('ZADD', P .. 'jobs:', created, job)
+if staging ~= '' then
+  call('RENAME', staging, P .. 'waiting:' .. job .. ':')
+  call('PERSIST', P .. 'waiting:' .. job .. ':')
+end
+return 1
+"""
+)
+
+# job, state, whether its parcels go; 0 for an unknown job
+SET_STATE = (
+    _PRELUDE
+    + """
+local key = P .. 'job:' .. ARGV[1] .. ':'
+if call('EXISTS', key) == 0 then return 0 end
+call('HSET', key, 'state', ARGV[2])
+if ARGV[3] == '1' then
+  for _, id in ipairs(call('SMEMBERS', P .. 'parcels:' .. ARGV[1] .. ':')) do release(id) end
+end
+return 1
+"""
+)
+
+# parcel, job, due, body, places; 0 for an unknown job
+PUT = (
+    _PRELUDE
+    + """
+local id, job = ARGV[1], ARGV[2]
+local key = P .. 'parcel:' .. id .. ':'
+local state = call('HGET', P .. 'job:' .. job .. ':', 'state')
+if not state then return 0 end
+if state ~= 'open' or call('EXISTS', key) == 1 then return 1 end
+local places = cmsgpack.unpack(ARGV[5])
+call('HSET', key, 'job', job, 'body', ARGV[4], 'places', ARGV[5], 'attempts', 0)
+call('SADD', P .. 'parcels:' .. job .. ':', id)
+call('ZADD', P .. 'unanswered:', ARGV[3], id)
+call('HINCRBY', P .. 'job:' .. job .. ':', 'outstanding', #places)
+for _, place in ipairs(places) do
+  call('ZREMRANGEBYSCORE', P .. 'waiting:' .. job .. ':', place[1], place[1])
+end
+return 1
+"""
+)
+
+# parcel, due, attempts
+POSTPONE = (
+    _PRELUDE
+    + """
+if not call('ZSCORE', P .. 'unanswered:', ARGV[1]) then return 0 end
+call('ZADD', P .. 'unanswered:', ARGV[2], ARGV[1])
+call('HSET', P .. 'parcel:' .. ARGV[1] .. ':', 'attempts', ARGV[3])
+return 1
+"""
+)
+
+# parcel, reply; 0 where it is not wanted
+KEEP_REPLY = (
+    _PRELUDE
+    + """
+if call('ZREM', P .. 'unanswered:', ARGV[1]) == 0 then return 0 end
+call('HSET', P .. 'parcel:' .. ARGV[1] .. ':', 'reply', ARGV[2])
+call('ZADD', P .. 'answered:', call('INCR', P .. 'clock:'), ARGV[1])
+return 1
+"""
+)
+
+# parcel, due, attempts
+DROP_REPLY = (
+    _PRELUDE
+    + """
+local key = P .. 'parcel:' .. ARGV[1] .. ':'
+if call('EXISTS', key) == 0 then return 0 end
+call('HDEL', key, 'reply')
+call('HSET', key, 'attempts', ARGV[3])
+call('ZREM', P .. 'answered:', ARGV[1])
+call('ZADD', P .. 'unanswered:', ARGV[2], ARGV[1])
+return 1
+"""
+)
+
+# job, parcel or "", number of recognitions, then row, failed, body of each, then digest, body of each part;
+# -1 for an unknown job
+COMMIT = (
+    _PRELUDE
+    + """
+local job, count = ARGV[1], tonumber(ARGV[3])
+local key = P .. 'job:' .. job .. ':'
+if call('EXISTS', key) == 0 then return -1 end
+local stored, failed = 0, 0
+for i = 4, 3 + 3 * count, 3 do
+  if call('HSETNX', P .. 'recognised:' .. job .. ':', ARGV[i], ARGV[i + 2]) == 1 then
+    call('RPUSH', P .. 'order:' .. job .. ':', ARGV[i])
+    call('ZREMRANGEBYSCORE', P .. 'waiting:' .. job .. ':', ARGV[i], ARGV[i])
+    stored = stored + 1
+    failed = failed + tonumber(ARGV[i + 1])
+  end
+end
+for i = 4 + 3 * count, #ARGV, 2 do call('HSETNX', P .. 'parts:', ARGV[i], ARGV[i + 1]) end
+call('HINCRBY', key, 'recognised', stored - failed)
+call('HINCRBY', key, 'failed', failed)
+if ARGV[2] ~= '' then release(ARGV[2]) end
+return stored
+"""
+)
+
+# digest, body, cap in bytes
+HOLD_SET = (
+    _PRELUDE
+    + """
+local digest, body, cap = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local total = tonumber(call('GET', P .. 'sets-bytes:') or '0')
+if #body <= cap then
+  total = total + #body - call('HSTRLEN', P .. 'sets:', digest)
+  call('HSET', P .. 'sets:', digest, body)
+  call('ZADD', P .. 'sets-order:', call('INCR', P .. 'clock:'), digest)
+end
+while total > cap do
+  local oldest = call('ZRANGE', P .. 'sets-order:', 0, 0)[1]
+  if not oldest then break end
+  total = total - call('HSTRLEN', P .. 'sets:', oldest)
+  call('HDEL', P .. 'sets:', oldest)
+  call('ZREM', P .. 'sets-order:', oldest)
+end
+call('SET', P .. 'sets-bytes:', total)
+return 1
+"""
+)

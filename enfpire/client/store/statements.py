@@ -1,0 +1,63 @@
+"""Steps that several transactions of the SQLite store share; each works inside the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from enfpire.client.store.packing import PackedRecognition, unpack_parcel
+from enfpire.client.store.records import JobState
+from enfpire.errors import StoreError
+
+
+def state_of(connection: sqlite3.Connection, job: str) -> JobState:
+    """State of a job; raises `StoreError` for one that the store does not know."""
+    row = connection.execute("SELECT state FROM jobs WHERE id = ?", (job,)).fetchone()
+    if row is None:
+        raise StoreError("the store does not know this job; it may have been purged: submit the photos again")
+    return JobState(row[0])
+
+
+def no_longer_waiting(connection: sqlite3.Connection, job: str, rows: Iterable[int]) -> None:
+    """Take rows off the list of those that wait."""
+    connection.executemany("DELETE FROM waiting WHERE job = ? AND row = ?", ((job, row) for row in rows))
+
+
+def release(connection: sqlite3.Connection, parcel: bytes, resolved: frozenset[int]) -> None:
+    """Delete a parcel; those of its rows that have no recognition wait again."""
+    body = connection.execute("SELECT body FROM bodies WHERE parcel = ?", (parcel,)).fetchone()
+    if body is None:
+        return
+    released = unpack_parcel(parcel, body[0])
+    connection.executemany(
+        "INSERT OR IGNORE INTO waiting SELECT ?1, ?2, ?3 "
+        "WHERE NOT EXISTS (SELECT 1 FROM recognitions WHERE job = ?1 AND row = ?2)",
+        [
+            (released.job, row, photo)
+            for row, photo in zip(released.rows, released.photos, strict=True)
+            if row not in resolved
+        ],
+    )
+    connection.execute("DELETE FROM bodies WHERE parcel = ?", (parcel,))
+    connection.execute("DELETE FROM replies WHERE parcel = ?", (parcel,))
+    connection.execute("DELETE FROM parcels WHERE id = ?", (parcel,))
+
+
+def insert(connection: sqlite3.Connection, job: str, packed: Sequence[PackedRecognition]) -> int:
+    """Insert those that are new, and count them."""
+    last = connection.execute("SELECT ifnull(max(seq), 0) FROM recognitions WHERE job = ?", (job,)).fetchone()[0]
+    counts = {}
+    for failed in (False, True):
+        values = [(job, seq, one.row, one.body) for seq, one in enumerate(packed, last + 1) if one.failed is failed]
+        counts[failed] = connection.executemany("INSERT OR IGNORE INTO recognitions VALUES (?, ?, ?, ?)", values)
+    recognised, failures = (max(0, counts[failed].rowcount) for failed in (False, True))
+    connection.execute(
+        "UPDATE jobs SET recognised = recognised + ?, failed = failed + ? WHERE id = ?", (recognised, failures, job)
+    )
+    return recognised + failures
+
+
+def parts_of(connection: sqlite3.Connection, wanted: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Parts of recognitions by their digests, as far as the store has them."""
+    rows = (connection.execute("SELECT digest, body FROM parts WHERE digest = ?", (one,)).fetchone() for one in wanted)
+    return {row[0]: row[1] for row in rows if row is not None}

@@ -1,0 +1,1 @@
+"""The operator's offline work on its own photos: enrol, fit, calibrate, publish."""

@@ -1,0 +1,46 @@
+"""The connection to Milvus, and its errors in our words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import grpc
+from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from enfpire.errors import UnavailableError, UsageError
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 15.0
+WRITE_SECONDS = 120.0
+
+# It writes a traceback for every error that it also raises, before our own message.
+logging.getLogger("pymilvus.decorators").setLevel(logging.CRITICAL)
+
+
+def connect(uri: str, token: str | None = None, timeout: float = CONNECT_SECONDS) -> MilvusClient:
+    """Connect to the Milvus at `uri` (`http://HOST:PORT`); `token` is `user:password` or an API key.
+
+    Make one in each process, after forking. Raises `UsageError` for a URI of another kind, `UnavailableError` when
+    nobody answers within `timeout` seconds, or the token is refused.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError("the address of Milvus reads http://HOST:PORT (https where it has TLS); correct the setting")
+    shown = f"{parts.scheme}://{parts.hostname}:{parts.port or 19530}"
+    with reaching_milvus(f"no Milvus answers at {shown}; check that it runs there, and the token if it needs one"):
+        return MilvusClient(uri=uri, token=token or "", timeout=timeout)
+
+
+@contextmanager
+def reaching_milvus(message: str) -> Iterator[None]:
+    """Turn what Milvus and the network raise into an `UnavailableError` with this message and Milvus' code."""
+    try:
+        yield
+    except MilvusException as error:
+        raise UnavailableError(f"{message} (Milvus code {error.code})") from error
+    except (grpc.RpcError, ConnectionError, TimeoutError) as error:
+        raise UnavailableError(message) from error

@@ -1,0 +1,1 @@
+"""Programs that use EnfPire as its users do."""
