@@ -12,7 +12,7 @@
     ├── CandidateSetError        a candidate set that is not the one that the bundle names
     ├── RefusedError             the server answered with a coded error
     ├── GalleryError             the operator's photos do not make a gallery
-    ├── StoreError               the client's store cannot be read or written
+    ├── StoreError               the client's store or the operator's workspace cannot be read or written
     └── UnavailableError         exchange, client broker or Milvus cannot be reached
 
 No message of an error holds a feature, a protected feature, a candidate or a recognition.
@@ -118,7 +118,7 @@ class GalleryError(EnfPireError):
 
 
 class StoreError(EnfPireError):
-    """The client's store cannot be read or written."""
+    """The client's store or the operator's workspace cannot be read or written."""
 
     exit_code = 9
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from enfpire.cli.options import DEFAULT_WORKSPACE, AsJson, ExchangeUrl, Gallery, Workspace
+from enfpire.client.extractor import load_extractor
+from enfpire.curation import enroll as enrolment
 from enfpire.curation import fit as fitting
 from enfpire.curation import publish as publishing
+from enfpire.curation.infos import read_infos
 from enfpire.curation.workspace import Workspace as OperatorWorkspace
 from enfpire.errors import UsageError
 from enfpire.exchange.clients import add_client, list_clients, revoke_client
@@ -29,6 +33,42 @@ def bar() -> Progress:
     """A progress bar on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
+
+
+def enroll(
+    photos: Annotated[Path | None, typer.Argument(metavar="PHOTOS", help="A folder with a folder a class.")] = None,
+    gallery: Gallery = "",
+    info: Annotated[Path | None, typer.Option(help="FILE.csv or FILE.jsonl: a record a class.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Classes in PHOTOS lose photos that are not there.")
+    ] = False,
+    remove: Annotated[list[str] | None, typer.Option(metavar="CLASS", help="Remove a class. Repeatable.")] = None,
+    network: Annotated[str, typer.Option(help="efficientnet-lite0, or a torchvision model.")] = "efficientnet-lite0",
+    weights: Annotated[Path | None, typer.Option(help="Weights file of a torchvision model.")] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+) -> None:
+    """Enrol photos: their features, by content, and what is to be known of each class."""
+    check_name(gallery, "gallery")
+    infos = {} if info is None else read_infos(info)
+    with OperatorWorkspace.open(workspace) as opened:
+        for name in remove or []:
+            opened.remove_classes(gallery, [name])
+        if photos is None:
+            opened.set_infos(gallery, infos)
+            return
+        with bar() as progress:
+            task = progress.add_task("enrolling", total=None)
+            report = enrolment.enroll(
+                opened,
+                gallery,
+                photos,
+                load_extractor(network, weights),
+                infos,
+                lambda done, total: progress.update(task, completed=done, total=total),
+                replace=replace,
+            )
+    _print_enrolled(report, gallery, as_json)
 
 
 def fit(
@@ -52,6 +92,22 @@ def fit(
         fitted = fitting.fit(opened.load(check_name(gallery, "gallery")), options)
         opened.save_fit(gallery, fitting.encode_fit(fitted))
     typer.echo(f"fitted {gallery}: {len(fitted.names)} classes; next: enfpire publish --gallery {gallery}")
+
+
+def _print_enrolled(report: enrolment.EnrollReport, gallery: str, as_json: bool) -> None:
+    if as_json:
+        Console().print_json(data=asdict(report))
+        return
+    typer.echo(
+        f"{gallery}: {report.classes} classes, {report.photos} photos ({report.added} new, {report.removed} removed); "
+        f"next: enfpire fit --gallery {gallery}"
+    )
+    warnings = [f"not enrolled: {one.file}: {one.reason}" for one in report.broken]
+    warnings += [f"no usable photo in class {name}" for name in report.empty]
+    warnings += [f"one photo in several classes: {', '.join(names)}" for names in report.shared]
+    warnings += [f"an info record of no class: {name}" for name in report.unused]
+    for line in warnings:
+        typer.echo(line, err=True)
 
 
 def _cells(per_group: int, per_cell: int, per_class: int, over_ask: float) -> fitting.Options:
@@ -88,7 +144,7 @@ def publish(
 ) -> None:
     """Write the fitted version into Milvus beside the old one, and its signed bundle."""
     with OperatorWorkspace.open(workspace) as opened, bar() as progress:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:
             task = (
@@ -103,6 +159,7 @@ def publish(
             opened.operator_key(),
             report,
         )
+        opened.record_version(gallery, signed.bundle.version, signed.digest)
     draft = out.with_name(out.name + ".part")
     draft.write_bytes(signed.data)
     draft.replace(out)

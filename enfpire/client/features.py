@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from enfpire.wire.arrays import Floats, check_rows, normalised
 from enfpire.wire.bundle import Whitening
 
@@ -14,6 +12,6 @@ def whiten(raw: Floats, whitening: Whitening) -> Floats:
     Raises `FeatureError` for another shape, NaN or infinity.
     """
     mean = whitening.mean.floats()
-    checked = normalised(check_rows(raw, len(mean)))
-    features: Floats = normalised((checked - mean) @ whitening.matrix.floats()).astype(np.float32, copy=False)
-    return features
+    centred: Floats = normalised(check_rows(raw, len(mean))) - mean
+    projected: Floats = centred @ whitening.matrix.floats()
+    return normalised(projected)

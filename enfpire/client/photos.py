@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ Photo = str | Path | Image.Image | Pixels
 
 FILE_CAP = 256 * 1024 * 1024
 PIXEL_CAP = 89_478_485  # where Pillow starts to warn of image bombs
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF")
 # Formats that we cannot read are listed too: such a file is reported as failed, not passed over in silence.
 SUFFIXES = frozenset(
     [
@@ -125,8 +126,16 @@ def _checked(path: Path) -> Path:
     return path
 
 
+@cache
+def _readable_formats() -> tuple[str, ...]:
+    # Some builds of Pillow come without AVIF or WebP. Loading the plugins here also keeps decoding threads from
+    # doing it at the same time.
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def _decoded_file(path: Path, resolution: int) -> Pixels:
-    with Image.open(_checked(path), formats=FORMATS) as image:
+    with Image.open(_checked(path), formats=_readable_formats()) as image:
         _check_pixels(image)
         # A JPEG is decoded at an eighth to the whole of its size, never below twice the resolution: measured on 12
         # megapixels, 46 ms in place of 202, and pixels that differ by 0.2 of 255 on average.

@@ -27,35 +27,38 @@ def class_anchors(features: Floats, labels: Indices, groups: Indices, per_class:
 
 
 def cell_anchors(features: Floats, labels: Indices, groups: Indices, per_cell: int) -> tuple[Floats, Indices]:
-    """`per_cell` trained anchors (a, d) of each group and their groups (a,)."""
+    """At most `per_cell` trained anchors (a, d) of each group and their groups (a,)."""
     targets = groups[labels]
     starts = [spherical_kmeans(features[rows], per_cell) for rows in rows_by_class(targets, int(groups.max()) + 1)]
-    routes = np.repeat(np.arange(len(starts)), [len(start) for start in starts])
     weights = 1 / np.bincount(labels)[labels]
-    anchors = _trained(features, targets, weights / weights.sum(), np.concatenate(starts), routes)
+    anchors = _trained(features, targets, weights / weights.sum(), starts)
     # only the largest product counts: one common scale, so that float16 holds them well
-    return (anchors / np.linalg.norm(anchors, axis=1).max()).astype(np.float32), routes
+    scaled = (anchors / np.linalg.norm(anchors, axis=1).max()).astype(np.float32)
+    return scaled, np.repeat(np.arange(len(starts)), [len(start) for start in starts])
 
 
-def _trained(features: Floats, targets: Indices, weights: Floats, starts: Floats, routes: Indices) -> Floats:
+def _trained(features: Floats, targets: Indices, weights: Floats, starts: list[Floats]) -> Floats:
     import torch
 
+    # every group gets as many places as the largest has anchors; those that it does not use score nothing
+    places = np.array([len(start) for start in starts])[:, None] > np.arange(max(map(len, starts)))
+    padded = np.zeros((*places.shape, features.shape[1]), dtype=np.float32)
+    padded[places] = SHARPNESS * normalised(np.concatenate(starts))
     rows, labels = torch.from_numpy(features), torch.from_numpy(targets)
     share = torch.from_numpy(weights.astype(np.float32))
-    member = torch.from_numpy(routes)[None, :] == torch.arange(int(routes.max()) + 1)[:, None]
-    outside = torch.zeros(member.shape).masked_fill(~member, -torch.inf)
-    anchors = torch.from_numpy(SHARPNESS * normalised(starts)).requires_grad_()
+    unused = torch.zeros(places.shape).masked_fill(~torch.from_numpy(places), -torch.inf)
+    anchors = torch.from_numpy(padded).requires_grad_()
     optimiser = torch.optim.LBFGS([anchors], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        products = rows @ anchors.T
-        scores = torch.logsumexp(products[:, None, :] + outside[None], dim=2)
+        products = (rows @ anchors.flatten(0, 1).T).reshape(len(rows), *places.shape)
+        scores = torch.logsumexp(products + unused, dim=2)
         wrong = torch.nn.functional.cross_entropy(scores, labels, reduction="none")
         total = (wrong * share).sum() + DECAY * (anchors**2).sum()
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
-    trained: Floats = anchors.detach().numpy()
+    trained: Floats = anchors.detach().numpy()[places]
     return trained

@@ -17,7 +17,7 @@ from enfpire.curation.clustering import balanced_clusters
 from enfpire.curation.held_out import Recipe, fit_threshold
 from enfpire.curation.prototypes import Prototypes, fit_prototypes
 from enfpire.curation.whitening import class_means, fit_whitening
-from enfpire.curation.workspace import Enrolled
+from enfpire.curation.entries import Enrolled
 from enfpire.errors import GalleryError, UsageError
 from enfpire.wire.arrays import Array, Floats, Frozen, Indices, normalised
 from enfpire.wire.bundle import Extractor, Whitening
@@ -104,35 +104,68 @@ class FittedFeatures:
     means: Floats
 
 
+@dataclass(frozen=True)
+class Base:
+    """What every transform of a gallery shares."""
+
+    enrolled: Enrolled
+    whitening: Whitening
+    fitted: FittedFeatures
+    prototypes: Prototypes
+    unknown_below: float
+
+
 def fit(enrolled: Enrolled, options: Options, recipe: Recipe | None = None) -> Fit:
     """Fit a gallery.
 
     Raises `GalleryError` where there are too few classes for the options.
     """
-    recipe = recipe or Recipe()
     check_classes(len(enrolled.classes), options)
+    return fit_transform(fit_base(enrolled, recipe or Recipe()), options)
+
+
+def fit_base(enrolled: Enrolled, recipe: Recipe) -> Base:
+    """Fit whitening, prototypes, and the threshold for "unknown"."""
+    check_enough(len(enrolled.classes))
     whitening = fit_whitening(enrolled.raw, enrolled.labels, recipe.dimensions, recipe.regularisation)
     features = whiten(enrolled.raw, whitening)
-    prototypes = fit_prototypes(features, enrolled.labels, recipe.prototypes)
     means = normalised(class_means(features.astype(np.float64), enrolled.labels).astype(np.float32))
+    return Base(
+        enrolled=enrolled,
+        whitening=whitening,
+        fitted=FittedFeatures(features, enrolled.labels, means),
+        prototypes=fit_prototypes(features, enrolled.labels, recipe.prototypes),
+        unknown_below=fit_threshold(enrolled.raw, enrolled.labels, recipe),
+    )
+
+
+def fit_transform(base: Base, options: Options) -> Fit:
+    """Fit the transform on top of what it shares with others; raises `GalleryError` as `fit` does."""
+    enrolled = base.enrolled
+    check_classes(len(enrolled.classes), options)
     return Fit(
         gallery=enrolled.gallery,
         names=enrolled.classes,
         infos=enrolled.encoded_infos(),
         extractor=enrolled.extractor,
-        whitening=whitening,
-        codes=Array.of(prototypes.codes, "i1"),
-        scales=Array.of(prototypes.scales, "f4"),
-        owners=Array.of(prototypes.owners, "u4"),
-        unknown_below=fit_threshold(enrolled.raw, enrolled.labels, recipe),
-        transform=draft_transform(FittedFeatures(features, enrolled.labels, means), prototypes, options),
+        whitening=base.whitening,
+        codes=Array.of(base.prototypes.codes, "i1"),
+        scales=Array.of(base.prototypes.scales, "f4"),
+        owners=Array.of(base.prototypes.owners, "u4"),
+        unknown_below=base.unknown_below,
+        transform=draft_transform(base.fitted, base.prototypes, options),
     )
+
+
+def check_enough(classes: int) -> None:
+    """Raise `GalleryError` where there is nothing to tell apart."""
+    if classes < 2:
+        raise GalleryError(f"the gallery has {classes} class; recognition needs two at least: enrol more")
 
 
 def check_classes(classes: int, options: Options) -> None:
     """Raise `GalleryError` unless the gallery has enough classes."""
-    if classes < 2:
-        raise GalleryError(f"the gallery has {classes} class; recognition needs two at least: enrol more")
+    check_enough(classes)
     if isinstance(options, CellsOptions) and classes < 2 * options.classes_per_group:
         raise GalleryError(
             f"{classes} classes do not make two groups of {options.classes_per_group}: enrol more classes, "

@@ -12,7 +12,7 @@ from enfpire.curation.prototypes import Prototypes, fit_prototypes
 from enfpire.curation.whitening import fit_whitening
 from enfpire.wire.arrays import Floats, Indices
 
-FOLDS = 5
+FOLDS = 3
 FEWEST = 50
 REJECTED = 0.002
 

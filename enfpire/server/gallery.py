@@ -1,46 +1,58 @@
-"""Reading gallery versions from Milvus: candidate sets by key, and the classes nearest to a vector.
+"""The gallery in Milvus: what the operator's tools write, and where a worker's candidate sets come from.
 
-A candidate set by group costs two look-ups by key, however large the gallery is.
-
-A version never changes once it is published, so reads do not wait for the store's clock: `Bounded` finds everything
-that was written more than seconds ago, and where a row is missing, `Strong` asks once more. (Milvus 2.3, 100 classes by
-key: 6 to 10 ms, but 300 ms when each read is `Strong`.)
+Everything that the other packages use of Milvus is named here.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from pymilvus import MilvusClient
 
+from enfpire.errors import UnavailableError
 from enfpire.server.answer import EncodedSet
-from enfpire.server.connection import connect as connect
-from enfpire.server.gallery_writer import create_version as create_version
-from enfpire.server.gallery_writer import current_version as current_version
-from enfpire.server.gallery_writer import decode_members
-from enfpire.server.gallery_writer import drop_version as drop_version
-from enfpire.server.gallery_writer import switch_alias as switch_alias
-from enfpire.server.gallery_writer import versions as versions
-from enfpire.server.gallery_writer import write_members as write_members
-from enfpire.server.version import class_of_row, first_row
+from enfpire.server.connection import connect
+from enfpire.server.gallery_reader import load_version, nearest_classes, read_column
+from enfpire.server.gallery_writer import (
+    create_version,
+    current_version,
+    decode_members,
+    drop_version,
+    switch_alias,
+    versions,
+    write_members,
+)
+from enfpire.server.version import first_row
 from enfpire.wire.arrays import Floats, Indices
 from enfpire.wire.bundle import Serving
 from enfpire.wire.candidates import CandidateSet, collect, decode_set, encode_set
 from enfpire.wire.names import collection_name, sets_collection_name
 
-KEYS_PER_READ = 512
-GROUPS_AT_ONCE = 64
-VECTORS_AT_ONCE = 64
-# Milvus returns no more than this for one vector.
-MAX_HITS = 16_384
+__all__ = [
+    "MilvusClient",
+    "MilvusLookup",
+    "connect",
+    "create_version",
+    "current_version",
+    "drop_version",
+    "nearest_classes",
+    "switch_alias",
+    "versions",
+    "write_members",
+]
+
+# How many rows of a query are looked up together: it bounds the cards in memory.
+ROWS_AT_ONCE = 64
 
 
 class MilvusLookup:
-    """Serves one version; `candidates` classes around a vector, as the serving record says.
+    """Candidate sets of the version that a bundle is served from.
 
-    Makes no call before the first question. Raises `UnavailableError` when Milvus fails, or the version is not there.
+    A group's set costs look-ups by key alone, however large the gallery is. The first question makes the first call.
+    Questions raise `UnavailableError` when Milvus fails, or has not got the version.
     """
 
     def __init__(self, client: MilvusClient, serving: Serving) -> None:
@@ -52,34 +64,55 @@ class MilvusLookup:
 
     def by_group(self, groups: Sequence[int]) -> list[EncodedSet]:
         """The candidate set of each group."""
-        self._load()
-        found: list[EncodedSet] = []
-        for start in range(0, len(groups), GROUPS_AT_ONCE):
-            some = list(groups[start : start + GROUPS_AT_ONCE])
-            texts = self._read(self._sets, "group", some, "members")
-            found += self._sets_of([decode_members(texts[group]) for group in some])
-        return found
+        with self._version():
+            return [
+                one
+                for start in range(0, len(groups), ROWS_AT_ONCE)
+                for one in self._sets_of(self._members(groups[start : start + ROWS_AT_ONCE]))
+            ]
 
     def around(self, vectors: Floats) -> list[EncodedSet]:
         """The candidate set around each vector (n, m)."""
-        self._load()
-        gallery, version, count = self._serving.gallery, self._serving.version, self._serving.candidates
-        found: list[EncodedSet] = []
-        for start in range(0, len(vectors), VECTORS_AT_ONCE):
-            some = vectors[start : start + VECTORS_AT_ONCE]
-            found += self._sets_of([np.sort(near) for near in self._nearest(gallery, version, some, count)])
-        return found
+        with self._version():
+            return [
+                one
+                for start in range(0, len(vectors), ROWS_AT_ONCE)
+                for one in self._sets_of(self._nearest(vectors[start : start + ROWS_AT_ONCE]))
+            ]
+
+    @contextmanager
+    def _version(self) -> Iterator[None]:
+        """Load the version before the first question, and again after an error: a restart may have unloaded it."""
+        try:
+            if not self._loaded:
+                load_version(self._client, self._classes)
+                if self._serving.kind == "cells":
+                    load_version(self._client, self._sets)
+                self._loaded = True
+            yield
+        except UnavailableError:
+            self._loaded = False
+            raise
+
+    def _members(self, groups: Sequence[int]) -> list[Indices]:
+        texts = read_column(self._client, self._sets, "group", groups, "members")
+        return [decode_members(str(text)) for text in texts]
+
+    def _nearest(self, vectors: Floats) -> list[Indices]:
+        serving = self._serving
+        found = nearest_classes(self._client, serving.gallery, serving.version, vectors, serving.candidates)
+        return [np.sort(classes) for classes in found]
 
     def _sets_of(self, members: list[Indices]) -> list[EncodedSet]:
-        classes = np.unique(np.concatenate(members))
-        cards = self._cards(classes)
-        made: dict[bytes, EncodedSet] = {}
-        for some in members:
-            if some.tobytes() not in made:
-                chosen = collect([cards[number] for number in some.tolist()])
-                made[some.tobytes()] = EncodedSet.of(encode_set(chosen))
-        return [made[some.tobytes()] for some in members]
+        cards = self._cards(np.unique(np.concatenate(members)))
+        distinct = {classes.tobytes(): classes for classes in members}
+        encoded = {
+            key: EncodedSet.of(encode_set(collect([cards[number] for number in classes.tolist()])))
+            for key, classes in distinct.items()
+        }
+        return [encoded[classes.tobytes()] for classes in members]
 
     def _cards(self, classes: Indices) -> dict[int, CandidateSet]:
-        texts = self._read(self._classes, "row", first_row(classes).tolist(), "card")
-        return {int(class_of_row(np.intp(row))): decode_set(base64.b64decode(text)) for row, text in texts.items()}
+        texts = read_column(self._client, self._classes, "row", first_row(classes).tolist(), "card")
+        cards = [decode_set(base64.b64decode(str(text))) for text in texts]
+        return dict(zip(classes.tolist(), cards, strict=True))

@@ -124,7 +124,8 @@ def decode_members(text: str) -> Indices:
     return classes
 
 
-def _encode_members(members: Indices) -> str:
+def encode_members(members: Indices) -> str:
+    """What `decode_members` reads."""
     return base64.b64encode(msgpack.packb(np.diff(members, prepend=0).tolist())).decode()
 
 
@@ -133,13 +134,15 @@ def _class_rows(version: GalleryVersion) -> Iterator[Row]:
     for row, owner, vector in zip(version.rows.tolist(), version.owners.tolist(), version.vectors, strict=True):
         card = base64.b64encode(version.cards[owner]).decode() if row in heads else ""
         if len(card) > VARCHAR_BYTES:
-            raise GalleryError(f"class number {owner} is too large for Milvus; shorten its info, or fit fewer prototypes")
+            raise GalleryError(
+                f"class number {owner} is too large for Milvus; shorten its info, or fit fewer prototypes"
+            )
         yield {"row": row, "vector": vector, "card": card}
 
 
 def _group_rows(version: GalleryVersion, members: tuple[Indices, ...]) -> Iterator[Row]:
     for group, classes in enumerate(members):
-        text = _encode_members(classes)
+        text = encode_members(classes)
         if len(text) > VARCHAR_BYTES:
             raise GalleryError(f"a candidate set of {len(classes)} classes is too large; fit smaller groups")
         # nobody searches it: Milvus wants a vector in every collection
@@ -152,18 +155,27 @@ def _mean(version: GalleryVersion, classes: Indices) -> Floats:
 
 
 def _fill(client: MilvusClient, table: Table, rows: Iterator[Row], progress: Progress | None) -> None:
-    done = 0
     with reaching_milvus(f"Milvus failed while {table.name} was written; publish again, it goes on from there"):
-        resumed = _create(client, table)
-        for batch in _batches(rows):
-            missing = _missing(client, table, batch) if resumed else batch
-            if missing:
-                client.upsert(table.name, missing, timeout=WRITE_SECONDS)
-            done += len(batch)
-            if progress is not None:
-                progress(done, table.rows)
+        there = _count(client, table) if _create(client, table) else 0
+        if there < table.rows:
+            _write(client, table, rows, there, progress)
+        elif progress is not None:
+            progress(table.rows, table.rows)
         _finish(client, table)
-    _check_whole(client, table)
+        whole = _count(client, table) == table.rows
+    if not whole:
+        raise UnavailableError(f"{table.name} has not all of its rows; publish again, or drop that version first")
+
+
+def _write(client: MilvusClient, table: Table, rows: Iterator[Row], there: int, progress: Progress | None) -> None:
+    done = 0
+    for batch in _batches(rows):
+        missing = _missing(client, table, batch) if there else batch
+        if missing:
+            client.upsert(table.name, missing, timeout=WRITE_SECONDS)
+        done += len(batch)
+        if progress is not None:
+            progress(done, table.rows)
 
 
 def _create(client: MilvusClient, table: Table) -> bool:
@@ -194,8 +206,9 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def _missing(client: MilvusClient, table: Table, batch: list[Row]) -> list[Row]:
     keys = [row[table.key] for row in batch]
+    # the count before this was `Strong`, so what was there then is found; what is overlooked is only written again
     found = client.get(
-        table.name, ids=keys, output_fields=[table.key], consistency_level="Strong", timeout=WRITE_SECONDS
+        table.name, ids=keys, output_fields=[table.key], consistency_level="Bounded", timeout=WRITE_SECONDS
     )
     there = {row[table.key] for row in found}
     return [row for row in batch if row[table.key] not in there]
@@ -211,14 +224,14 @@ def _index_and_load(client: MilvusClient, table: Table) -> None:
     kind = "FLAT" if table.rows <= FLAT_ROWS or table.key == "group" else "HNSW"
     index = client.prepare_index_params()
     index.add_index("vector", index_type=kind, metric_type="COSINE", params=VECTOR_INDEX[kind])
-    client.create_index(table.name, index, timeout=WRITE_SECONDS)
+    # Milvus Lite refuses what Milvus takes for done: the same index again
+    if not client.list_indexes(table.name, timeout=WRITE_SECONDS):
+        client.create_index(table.name, index, timeout=WRITE_SECONDS)
     client.load_collection(table.name, timeout=WRITE_SECONDS)
 
 
-def _check_whole(client: MilvusClient, table: Table) -> None:
-    with reaching_milvus(f"Milvus did not confirm that {table.name} is whole; publish again"):
-        counted = client.query(
-            table.name, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=WRITE_SECONDS
-        )
-    if counted[0]["count(*)"] != table.rows:
-        raise UnavailableError(f"{table.name} has not all of its rows; publish again, or drop that version first")
+def _count(client: MilvusClient, table: Table) -> int:
+    counted = client.query(
+        table.name, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=WRITE_SECONDS
+    )
+    return int(counted[0]["count(*)"])

@@ -61,10 +61,10 @@ def runs(scores: Floats) -> Indices:
     return numbers
 
 
-def needed(hits: Hits, count: int) -> int:
+def needed(hits: Hits, count: int) -> int | None:
     """How many of the hits decide which `count` classes are nearest: up to the end of a run of near ties.
 
-    0 when the search must go deeper to decide it.
+    None when the search must go deeper to decide it.
     """
     classes = class_of_row(hits.rows)
     _, first = np.unique(classes, return_index=True)
@@ -73,7 +73,7 @@ def needed(hits: Hits, count: int) -> int:
         end = int(np.searchsorted(numbers, numbers[np.sort(first)[count - 1]], side="right"))
         if end < len(classes):
             return end
-    return len(classes) if hits.whole else 0
+    return len(classes) if hits.whole else None
 
 
 def tied(scores: Floats) -> npt.NDArray[np.bool_]:

@@ -23,7 +23,8 @@ from enfpire.client.floor import Floor
 from enfpire.client.photos import find_photos
 from enfpire.client.recognizer import Recognizer
 from enfpire.client.settings import ClientSettings
-from enfpire.curation.fit import Fit, encode_fit, fit
+from enfpire.curation.fit import Fit, encode_fit, fit_base, fit_transform
+from enfpire.curation.held_out import Recipe
 from enfpire.curation.publish import publish
 from enfpire.curation.workspace import Workspace
 from enfpire.errors import EnfPireError
@@ -129,9 +130,11 @@ def _publish_all(workspace: Workspace, service: LocalService) -> dict[str, Publi
     enrolled = workspace.load(GALLERY)
     milvus, exchange = galleries.connect(service.milvus_uri), connect(service.exchange_url)
     published = {}
+    with console.status("fitting whitening, prototypes, and the threshold for unknown"):
+        base = fit_base(enrolled, Recipe())
     for name, options in fits(len(enrolled.classes)).items():
         with console.status(f"fitting and publishing {name}"):
-            fitted = fit(enrolled, options)
+            fitted = fit_transform(base, options)
             workspace.save_fit(GALLERY, encode_fit(fitted))
             signed = publish(fitted, milvus, exchange, workspace.operator_key(), lambda *_: None)
         path = OUT / f"{GALLERY}-{name}.enfpire"

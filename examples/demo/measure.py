@@ -65,7 +65,10 @@ def server_accuracy(fit: Fit, bundle: Bundle, truth: Truth, found: dict[str, Rec
     if isinstance(bundle.transform, Cells):
         groups = np.array([found[photo].group for photo in truth.photos], dtype=np.intp)
         return bayes_accuracy(groups, truth.labels, bundle.transform.groups)
-    basis = bundle.transform.basis.floats() if isinstance(bundle.transform, Projection) else np.eye(bundle.dimensions)
+    if isinstance(bundle.transform, Projection):
+        basis = bundle.transform.basis.floats()
+    else:
+        basis = np.eye(bundle.dimensions, dtype=np.float32)
     sent, known = (whiten(raw, fit.whitening) @ basis for raw in (truth.raw, truth.gallery_raw))
     prototypes = fit.prototypes
     return max(

@@ -1,0 +1,225 @@
+"""What the acceptance tests play on: a real service, a small gallery of real photos, and its published bundles."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import numpy as np
+
+from broker.process import CHECKOUT
+from enfpire.client.extractor import PhotoExtractor, load_extractor
+from enfpire.client.features import whiten
+from enfpire.client.floor import Floor
+from enfpire.client.match import Match
+from enfpire.client.protocol import protect, resolve
+from enfpire.client.recognizer import Recognizer
+from enfpire.client.settings import ClientSettings
+from enfpire.curation.entries import PhotoEntry
+from enfpire.curation.fit import CellsOptions, Fit, Options, VectorOptions, encode_fit, fit
+from enfpire.curation.publish import choose_members, draft_version, publish
+from enfpire.curation.workspace import Workspace
+from enfpire.exchange.clients import Credential, add_client
+from enfpire.exchange.connection import connect
+from enfpire.server import gallery as galleries
+from enfpire.server.answer import answer
+from enfpire.server.memory_gallery import MemoryLookup, nearest_in_memory
+from enfpire.wire.arrays import Floats
+from enfpire.wire.bundle import SignedBundle, serving_of
+from enfpire.wire.candidates import digest_of
+from examples.demo.kept import KeptFeatures, extract_once
+from examples.demo.shots import shoot, spots
+from workers.local import LocalService
+
+GALLERY = "spots"
+CLASSES, SHOTS = 24, 3
+ANY_FLOOR = Floor(unproved=True, insecure=True)
+FITS: dict[str, Options] = {
+    "cells": CellsOptions(classes_per_group=6, anchors="class"),
+    "projection": VectorOptions(kind="projection", dimensions=8, candidates=6),
+    "identity": VectorOptions(kind="identity", candidates=6),
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A fit, the bundle that it became, and the bundle's file."""
+
+    fit: Fit
+    signed: SignedBundle
+    path: Path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`photos` are the query photos, `kept` their raw features, `truth` their classes."""
+
+    folder: Path
+    service: LocalService
+    extractor: PhotoExtractor
+    kept: KeptFeatures
+    photos: list[str]
+    published: dict[str, Published]
+    credential: Credential
+
+    @property
+    def truth(self) -> dict[str, str]:
+        return {photo: Path(photo).parent.name for photo in self.photos}
+
+    @cached_property
+    def raw(self) -> Floats:
+        return np.stack([self.kept.raw[photo] for photo in self.photos])
+
+    def features(self, name: str = "cells") -> Floats:
+        """Features (n, d) of all query photos."""
+        return whiten(self.raw, self.published[name].signed.bundle.whitening)
+
+    def expected(self, name: str = "cells") -> dict[str, Match]:
+        """What the three pure functions and the gallery in memory say of each photo."""
+        published = self.published[name]
+        pending, query = protect(self.features(name), published.signed)
+        serving = serving_of(published.signed.bundle)
+        reply = answer(query, serving, memory_lookup(published.fit, serving.candidates))
+        return dict(zip(self.photos, resolve(pending, reply, published.signed), strict=True))
+
+    def settings(self, **changes: Any) -> ClientSettings:  # noqa: ANN401 - any setting
+        return ClientSettings(id=self.credential.client, key=self.credential.key).model_copy(update=changes)
+
+    @contextmanager
+    def recognizer(
+        self,
+        store: Path | str,
+        name: str = "cells",
+        memory: bool = False,
+        extractor: Any = None,  # noqa: ANN401 - anything that streams
+        **changes: Any,  # noqa: ANN401 - any setting
+    ) -> Iterator[Recognizer]:
+        """A client of its own store; photos' features are those that are kept."""
+        with Recognizer.open(
+            self.published[name].path,
+            exchange=self.service.exchange_url,
+            credential=self.credential,
+            store=str(store),
+            floor=ANY_FLOOR,
+            memory=memory,
+            extractor=extractor or self.kept,
+            settings=self.settings(**changes),
+        ) as recognizer:
+            yield recognizer
+
+    @cached_property
+    def kept_file(self) -> Path:
+        """The raw features in a file, for a client in another process."""
+        path = self.folder / "kept.npz"
+        np.savez(path, names=np.array(self.photos), raw=self.raw)
+        return path
+
+    @contextmanager
+    def client(self, store: Path, photos: Sequence[str], **orders: Any) -> Iterator[subprocess.Popen[str]]:  # noqa: ANN401
+        """A client in a process of its own (`client.py`); `orders` replace the usual ones."""
+        usual = {
+            "bundle": str(self.published["cells"].path),
+            "exchange": self.service.exchange_url,
+            "credential": self.credential.model_dump(),
+            "store": str(store),
+            "photos": list(photos),
+            "settings": {},
+        }
+        if "noted" not in orders:
+            usual["kept"] = str(self.kept_file)
+        argv = [sys.executable, "-m", "tests.acceptance.client"]
+        with subprocess.Popen(
+            argv, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(usual | orders))
+            process.stdin.close()
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def within(seconds: float, met: Callable[[], object]) -> bool:
+    """Whether something comes true within so many seconds."""
+    deadline = monotonic() + seconds
+    while not (found := met()) and monotonic() < deadline:
+        sleep(0.02)
+    return bool(found)
+
+
+def memory_lookup(fitted: Fit, candidates: int = 0) -> MemoryLookup:
+    """The in-memory reference for a fit."""
+    version = draft_version(fitted)
+    if fitted.transform.kind == "cells":
+        members = choose_members(fitted, partial(nearest_in_memory, version))
+        return MemoryLookup(type(version)(**{**vars(version), "members": members}))
+    return MemoryLookup(version, candidates)
+
+
+@contextmanager
+def build_stage(folder: Path) -> Iterator[Stage]:
+    """Start the service, and publish a gallery under each transform."""
+    extractor = load_extractor()
+    with LocalService(folder / "service", [GALLERY]) as service:
+        photos = write_photos(folder / "photos")
+        kept = extract_once(extractor, [str(path) for paths in photos.values() for path in paths], lambda _: None)
+        with Workspace.open(folder / "workspace") as workspace:
+            fill(workspace, extractor, kept, photos["gallery"])
+            published = {name: publish_fit(name, workspace, service, folder) for name in FITS}
+        yield Stage(
+            folder=folder,
+            service=service,
+            extractor=extractor,
+            kept=kept,
+            photos=[str(path) for path in photos["query"]],
+            published=published,
+            credential=add_client(connect(service.exchange_url), "acceptance"),
+        )
+
+
+def write_photos(folder: Path) -> dict[str, list[Path]]:
+    """gallery/CLASS/*.jpg and query/CLASS/*.jpg; their paths, by class."""
+    random = np.random.default_rng(0)
+    written: dict[str, list[Path]] = {"gallery": [], "query": []}
+    for name, spot in islice(spots(), 0, 2 * CLASSES, 2):
+        for split, paths in written.items():
+            (folder / split / name).mkdir(parents=True)
+            for number in range(SHOTS):
+                path = folder / split / name / f"{name}_{number}.jpg"
+                path.write_bytes(shoot(spot, random))
+                paths.append(path)
+    return written
+
+
+def fill(workspace: Workspace, extractor: PhotoExtractor, kept: KeptFeatures, photos: list[Path]) -> None:
+    """Enrol photos whose features are kept."""
+    entries = [
+        PhotoEntry(photo.parent.name, digest_of(photo.read_bytes()), str(photo), kept.raw[str(photo)])
+        for photo in photos
+    ]
+    workspace.add(GALLERY, extractor.describe(), entries)
+    infos = {name: {"title": name.replace("_", " ").title(), "floor": 1} for name in workspace.classes(GALLERY)}
+    workspace.set_infos(GALLERY, infos)
+
+
+def publish_fit(name: str, workspace: Workspace, service: LocalService, folder: Path) -> Published:
+    """Fit the workspace's gallery under one transform, and publish it."""
+    fitted = fit(workspace.load(GALLERY), FITS[name])
+    workspace.save_fit(GALLERY, encode_fit(fitted))
+    milvus, exchange = galleries.connect(service.milvus_uri), connect(service.exchange_url)
+    signed = publish(fitted, milvus, exchange, workspace.operator_key(), lambda *_: None)
+    milvus.close()
+    exchange.close()
+    path = folder / f"{name}.enfpire"
+    path.write_bytes(signed.data)
+    return Published(fitted, signed, path)

@@ -1,0 +1,115 @@
+"""Synthetic photos: families of look-alike classes, small enough to fit a gallery in a blink.
+
+S(C, D, w): a class has the mean mu_c = 0.9 s_j(c) + 0.6 e_c, where s_j and e_c are N(0, I_D) and j(c) is uniform over
+C/50 families; a photo is normalise(mu_c + 0.75 w e), e ~ N(0, I_D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from enfpire.client.features import whiten
+from enfpire.curation.entries import Enrolled
+from enfpire.curation.fit import CellsDraft, CellsOptions, Fit, Options, fit
+from enfpire.curation.held_out import Recipe
+from enfpire.curation.publish import choose_members, draft_version, make_bundle
+from enfpire.server.memory_gallery import MemoryLookup, nearest_in_memory
+from enfpire.server.version import GalleryVersion
+from enfpire.wire.arrays import Floats, Indices, normalised
+from enfpire.wire.bundle import Extractor, Serving, SignedBundle, serving_of, sign_bundle
+
+RECIPE = Recipe(dimensions=24, prototypes=2)
+CELLS = CellsOptions(classes_per_group=12)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Raw features (n, D) and labels (n,)."""
+
+    raw: Floats
+    labels: Indices
+
+
+def means(classes: int, dimensions: int, seed: int = 0) -> Floats:
+    """Class means, shape (C, D)."""
+    random = np.random.default_rng(seed)
+    families = max(classes // 50, 1)
+    shared = random.standard_normal((families, dimensions))[random.integers(families, size=classes)]
+    return (0.9 * shared + 0.6 * random.standard_normal((classes, dimensions))).astype(np.float32)
+
+
+def photos(centres: Floats, each: int, spread: float = 0.5, seed: int = 1) -> Photos:
+    """`each` photos of every class whose mean is given."""
+    labels = np.repeat(np.arange(len(centres)), each)
+    noise = np.random.default_rng(seed).standard_normal((len(labels), centres.shape[1]))
+    return Photos(normalised((centres[labels] + 0.75 * spread * noise).astype(np.float32)), labels)
+
+
+def enrolled(taken: Photos, gallery: str = "shop") -> Enrolled:
+    """Photos as the operator's workspace gives them to a fit."""
+    classes = int(taken.labels.max()) + 1
+    return Enrolled(
+        gallery=gallery,
+        raw=taken.raw,
+        labels=taken.labels,
+        classes=tuple(f"class {number:03}" for number in range(classes)),
+        infos=tuple({"title": f"Title {number}"} for number in range(classes)),
+        extractor=Extractor(name="synthetic", weights=bytes(32), dimensions=taken.raw.shape[1]),
+    )
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A gallery as it is published, from memory; features (n, d) and labels (n,) are of photos not fitted on."""
+
+    fit: Fit
+    version: GalleryVersion
+    signed: SignedBundle
+    features: Floats
+    labels: Indices
+
+    @property
+    def serving(self) -> Serving:
+        return serving_of(self.signed.bundle)
+
+    @property
+    def lookup(self) -> MemoryLookup:
+        return MemoryLookup(self.version, self.serving.candidates)
+
+    @property
+    def groups(self) -> Indices:
+        """Group of each class, shape (C,)."""
+        assert isinstance(self.fit.transform, CellsDraft)
+        return self.fit.transform.groups.values.astype(np.intp)
+
+
+@lru_cache
+def shop(options: Options = CELLS, seed: int = 0) -> Shop:
+    """60 classes, by default in five groups of 12."""
+    centres = means(60, 32, seed)
+    fitted = fit(enrolled(photos(centres, 5, seed=seed + 1)), options, RECIPE)
+    asked = photos(centres, 4, seed=seed + 2)
+    version = published(fitted)
+    digests = b""
+    if version.members is not None:
+        digests = b"".join(one.digest for one in MemoryLookup(version).by_group(range(len(version.members))))
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    signed = sign_bundle(make_bundle(fitted, version.version, digests), key)
+    return Shop(fitted, version, signed, whiten(asked.raw, fitted.whitening), asked.labels)
+
+
+def published(fitted: Fit) -> GalleryVersion:
+    """The version that `publish` makes of a fit, searched in memory."""
+    version = draft_version(fitted)
+    if not isinstance(fitted.transform, CellsDraft):
+        return version
+    return replace(version, members=choose_members(fitted, searching(version)))
+
+
+def searching(version: GalleryVersion) -> Callable[[Floats, int], list[Indices]]:
+    return lambda vectors, count: nearest_in_memory(version, vectors, count)

@@ -1,0 +1,77 @@
+"""One small message of each kind; the golden bytes are theirs."""
+
+from __future__ import annotations
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from enfpire.wire.arrays import Array
+from enfpire.wire.bundle import Bundle, Cells, Extractor, Projection, Whitening
+from enfpire.wire.candidates import CandidateSet, digest_of
+from enfpire.wire.query import Groups, Query, Request, Vectors
+from enfpire.wire.reply import Reply, Response, SentSet
+
+CLIENT_KEY = bytes(range(32))
+OPERATOR_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+BUNDLE = digest_of(b"a bundle")
+SET = digest_of(b"a set")
+
+
+def request() -> Request:
+    groups = Groups(numbers=Array.of(np.array([3, 258]), "u4"))
+    query = Query(gallery="groceries", bundle=BUNDLE, protected=groups, held=(SET,))
+    return Request(client="phone_1", id=bytes(range(16)), expires=1_800_000_000, query=query)
+
+
+def vector_request() -> Request:
+    vectors = Vectors(rows=Array.of(np.array([[-1.0, 0.5], [0.25, 2.0]]), "f2"))
+    query = Query(gallery="groceries", bundle=BUNDLE, protected=vectors)
+    return Request(client="phone_1", id=bytes(range(16)), expires=1_800_000_000, query=query)
+
+
+def response() -> Response:
+    sets = (SentSet(digest=SET, body=b"a set"), SentSet(digest=BUNDLE, body=None))
+    return Response(id=bytes(range(16)), reply=Reply(sets=sets, index=Array.of(np.array([1, 0, 1]), "u4")))
+
+
+def refusal() -> Response:
+    return Response(id=bytes(range(16)), refusal="expired")
+
+
+def candidate_set() -> CandidateSet:
+    return CandidateSet(
+        names=("Hafermilch", "Käse"),
+        infos=(b'{"title":"Oat milk"}', b"null"),
+        counts=Array.of(np.array([2, 1]), "u1"),
+        codes=Array.of(np.array([[127, -127], [1, 0], [-128, 5]]), "i1"),
+        scales=Array.of(np.array([0.5, 1.0, 0.25]), "f4"),
+    )
+
+
+def bundle() -> Bundle:
+    cells = Cells(
+        anchors=Array.of(np.array([[1.0, 0.0], [0.0, -1.0]]), "f2"),
+        routes=Array.of(np.array([1, 0]), "u4"),
+        classes=Array.of(np.array([2, 3]), "u4"),
+        digests=SET + BUNDLE,
+    )
+    return _bundle(cells, 2)
+
+
+def projection_bundle() -> Bundle:
+    return _bundle(Projection(basis=Array.of(np.array([[1.0], [0.0]]), "f2"), candidates=5), 2)
+
+
+def _bundle(transform: Cells | Projection, dimensions: int) -> Bundle:
+    return Bundle(
+        gallery="groceries",
+        version="0123456789ab",
+        classes=5,
+        extractor=Extractor(name="efficientnet-lite0", weights=digest_of(b"weights"), dimensions=3),
+        whitening=Whitening(
+            mean=Array.of(np.array([0.5, 0.0, -0.5]), "f4"), matrix=Array.of(np.eye(3)[:, :dimensions], "f4")
+        ),
+        transform=transform,
+        unknown_below=0.25,
+        figures={"retention": 0.99},
+    )
