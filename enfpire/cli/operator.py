@@ -147,10 +147,9 @@ def publish(
         tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:
-            task = (
-                tasks.setdefault(what, len(tasks)) if what in tasks else tasks.setdefault(what, progress.add_task(what))
-            )
-            progress.update(task, completed=done, total=total)
+            if what not in tasks:
+                tasks[what] = progress.add_task(what)
+            progress.update(tasks[what], completed=done, total=total)
 
         signed = publishing.publish(
             fitting.decode_fit(opened.fit(check_name(gallery, "gallery"))),

@@ -1,4 +1,4 @@
-"""From features to parcels in the store: answered from memory, or protected and due to be asked."""
+"""From features to parcels in the store: protected, and due to be asked."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from enfpire.client.memory import Memory, Recalled
 from enfpire.client.protocol import protect
 from enfpire.client.recognition import Recognition
-from enfpire.client.resolution import recognition
 from enfpire.client.store import Parcel, PendingStore
 from enfpire.wire.arrays import Floats, Indices
 from enfpire.wire.bundle import SignedBundle
@@ -23,10 +21,9 @@ NOT_FINITE = "its feature holds NaN or infinity; check the extractor, or the pho
 class Asker:
     """Puts features into the store as parcels; sends nothing itself."""
 
-    def __init__(self, store: PendingStore, signed: SignedBundle, memory: Memory | None) -> None:
+    def __init__(self, store: PendingStore, signed: SignedBundle) -> None:
         self._store = store
         self._signed = signed
-        self._memory = memory
 
     def ask(self, job: str, rows: Sequence[int], photos: Sequence[str], features: Floats) -> None:
         """Take over photos with these rows, names and features (n, d).
@@ -35,31 +32,14 @@ class Asker:
         """
         finite = np.isfinite(features).all(axis=1)
         self._refuse(job, rows, photos, np.flatnonzero(~finite))
-        left = np.flatnonzero(finite)
-        if self._memory is not None and len(left):
-            recalled = self._memory.recall(features[left])
-            self._commit_recalled(job, rows, photos, left, recalled)
-            left = np.delete(left, recalled.rows)
-        if len(left):
-            places = left.tolist()
-            self._put(job, [rows[p] for p in places], [photos[p] for p in places], features[left])
+        places = np.flatnonzero(finite).tolist()
+        if places:
+            self._put(job, [rows[p] for p in places], [photos[p] for p in places], features[places])
 
     def _refuse(self, job: str, rows: Sequence[int], photos: Sequence[str], places: Indices) -> None:
         broken = [Recognition(row=rows[p], photo=photos[p], error=NOT_FINITE) for p in places.tolist()]
         if broken:
             self._store.commit(job, broken, None)
-
-    def _commit_recalled(
-        self, job: str, rows: Sequence[int], photos: Sequence[str], places: Indices, recalled: Recalled
-    ) -> None:
-        known = [
-            recognition(rows[place], photos[place], match, group)
-            for place, match, group in zip(
-                places[recalled.rows].tolist(), recalled.matches, recalled.groups.tolist(), strict=True
-            )
-        ]
-        if known:
-            self._store.commit(job, known, None)
 
     def _put(self, job: str, rows: Sequence[int], photos: Sequence[str], features: Floats) -> None:
         pending, query = protect(features, self._signed)

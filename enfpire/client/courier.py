@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from enfpire.client.memory import Memory, Now
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobRecord, Outstanding, PendingStore
 from enfpire.errors import CandidateSetError, Code, RefusedError, WireError
 from enfpire.exchange.clients import Credential
-from enfpire.wire.candidates import digest_of
 from enfpire.wire.codec import MIB, decode
 from enfpire.wire.query import Query, Request, seal
-from enfpire.wire.reply import Reply, decode_response
+from enfpire.wire.reply import Response, decode_response, encode_response
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ INTERACTIVE = 16
 BAD_REPLIES = 5
 HAND_OVER_SECONDS = 10.0
 MOST_AGAIN = 256
+QUERY_CAP = 64 * MIB
 
 
 class Exchange(Protocol):
@@ -68,6 +69,7 @@ class Courier:
         exchange: Exchange,
         credential: Credential,
         settings: ClientSettings,
+        memory: Memory,
         resolve: Callable[[bytes], None],
     ) -> None:
         self._store = store
@@ -75,9 +77,10 @@ class Courier:
         self._credential = credential
         self._window = settings.window
         self._deadline = settings.deadline_seconds
-        self._memory_bytes = settings.memory_bytes
         self._backoff = Backoff(settings.deadline_seconds)
+        self._memory = memory
         self._resolve = resolve
+        self._queries: dict[bytes, Query] = {}
         self._bad: dict[bytes, int] = {}
         self._handed: dict[bytes, float] = {}
         self._checked = 0.0
@@ -89,30 +92,49 @@ class Courier:
         `RefusedError` for a refusal that asking again will not change.
         """
         parcels = {parcel.id: parcel for job in jobs for parcel in self._store.open_parcels(job.id)}
-        asked = self._ask_due(parcels, {job.id: job for job in jobs})
-        on_their_way = {key: parcel for key, parcel in parcels.items() if parcel.attempts or key in asked}
+        self._queries = {key: query for key, query in self._queries.items() if key in parcels}
+        handled = self._ask_due(parcels, {job.id: job for job in jobs})
+        on_their_way = {key: parcel for key, parcel in parcels.items() if parcel.attempts or key in handled}
         taken = self._take_all(on_their_way, wait)
         self._hand_over_again()
-        return bool(asked or taken)
+        return bool(handled or taken)
 
     def _ask_due(self, parcels: dict[bytes, Outstanding], jobs: dict[str, JobRecord]) -> set[bytes]:
         now = time.time()
-        room = self._window - sum(1 for parcel in parcels.values() if parcel.attempts and parcel.due > now)
-        due = [parcel for parcel in parcels.values() if parcel.due <= now][: max(room, 0)]
-        for parcel in due:
-            self._ask(parcel, jobs[parcel.job], now)
-        return {parcel.id for parcel in due}
+        waiting_for = {key for key, parcel in parcels.items() if parcel.attempts and parcel.due > now}
+        self._memory.settle(waiting_for)
+        handled: set[bytes] = set()
+        for parcel in parcels.values():
+            if len(waiting_for) >= self._window:
+                break
+            if parcel.due <= now:
+                self._ask_or_answer(parcel, jobs[parcel.job], waiting_for, handled)
+        return handled
 
-    def _ask(self, parcel: Outstanding, job: JobRecord, now: float) -> None:
-        loaded = self._store.load(parcel.id)
-        if loaded is None:
+    def _ask_or_answer(self, parcel: Outstanding, job: JobRecord, waiting_for: set[bytes], handled: set[bytes]) -> None:
+        query = self._query(parcel.id)
+        question = Now.WAIT if query is None else self._memory.question(parcel.id, query)
+        if query is None or question is Now.WAIT:
             return
-        due = self._backoff.due(now, parcel.attempts + 1)
+        handled.add(parcel.id)
+        if isinstance(question, Query):
+            self._ask(parcel, question, job)
+            waiting_for.add(parcel.id)
+        else:
+            self._keep(parcel.id, query, None)
+
+    def _query(self, parcel: bytes) -> Query | None:
+        if parcel not in self._queries:
+            loaded = self._store.load(parcel)
+            if loaded is None:
+                return None
+            self._queries[parcel] = decode(loaded[0].query, b"q", Query, QUERY_CAP)
+        return self._queries[parcel]
+
+    def _ask(self, parcel: Outstanding, question: Query, job: JobRecord) -> None:
+        due = self._backoff.due(time.time(), parcel.attempts + 1)
         request = Request(
-            client=self._credential.client,
-            id=parcel.id,
-            expires=int(due + self._deadline) + 1,
-            query=decode(loaded[0].query, b"q", Query, 64 * MIB),
+            client=self._credential.client, id=parcel.id, expires=int(due + self._deadline) + 1, query=question
         )
         # before the push: a crash between the two costs one deadline, not a photo
         self._store.postpone(parcel.id, due, parcel.attempts + 1)
@@ -131,19 +153,21 @@ class Courier:
         except WireError as error:
             self._bad_reply(parcel.id, error)
             return
+        query = self._query(parcel.id)
         if response.refusal is not None:
             self._refused(parcel, Code(response.refusal))
-        elif response.id == parcel.id and self._store.keep_reply(parcel.id, data):
-            self._hold(response.reply)
-            self._hand_over(parcel.id)
+        elif response.id == parcel.id and query is not None:
+            self._keep(parcel.id, query, response)
 
-    def _hold(self, reply: Reply | None) -> None:
-        """Keep the candidate sets for the memory; one under a false digest would poison it."""
-        if reply is None or not self._memory_bytes:
+    def _keep(self, parcel: bytes, query: Query, response: Response | None) -> None:
+        """Keep the whole reply to a parcel's query, what is held included, and have it resolved."""
+        try:
+            reply = self._memory.completed(query, None if response is None else response.reply)
+        except CandidateSetError as error:
+            self._bad_reply(parcel, error)
             return
-        for sent in reply.sets:
-            if sent.body is not None and digest_of(sent.body) == sent.digest:
-                self._store.hold_set(sent.digest, sent.body, self._memory_bytes)
+        if self._store.keep_reply(parcel, encode_response(Response(id=parcel, reply=reply))):
+            self._hand_over(parcel)
 
     def _hand_over(self, parcel: bytes) -> None:
         self._handed[parcel] = time.monotonic()
@@ -173,8 +197,10 @@ class Courier:
         self._store.postpone(parcel.id, self._backoff.due(time.time(), 1), parcel.attempts)
 
     def _bad_reply(self, parcel: bytes, error: Exception) -> None:
+        # dropped first: whoever goes on after the error asks again, instead of meeting the same reply
+        self._store.drop_reply(parcel, self._backoff.due(time.time(), 1), attempts=1)
         self._bad[parcel] = self._bad.get(parcel, 0) + 1
         if self._bad[parcel] >= BAD_REPLIES:
+            del self._bad[parcel]
             raise error
         logger.warning("a reply cannot be used and is asked for again: %s", error)
-        self._store.drop_reply(parcel, self._backoff.due(time.time(), 1), attempts=1)

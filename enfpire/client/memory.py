@@ -1,57 +1,125 @@
-"""The client's memory: photos whose group's candidate set it already holds need no message.
+"""The client's memory: candidate sets that it holds are not asked for again.
 
-The answer is the one that the server would give, for a set depends on the gallery version alone.
+The answer is the one that the server would give, for a set depends on the gallery version alone. A set that is on
+its way for one parcel is not asked for by another either: that one waits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from enum import Enum
+from typing import Protocol
 
 import numpy as np
 
-from enfpire.client.match import Match, best_matches
 from enfpire.client.store import PendingStore
-from enfpire.client.transforms.cells import CellsTransform
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.errors import CandidateSetError
+from enfpire.wire.arrays import Array
 from enfpire.wire.bundle import Bundle, Cells
-from enfpire.wire.candidates import CandidateSet, decode_set
+from enfpire.wire.candidates import digest_of
+from enfpire.wire.query import Groups, Query
+from enfpire.wire.reply import Reply, SentSet
 
 
-@dataclass(frozen=True)
-class Recalled:
-    """Rows (m,) of the features that memory answers, their groups (m,), and their matches."""
+class Now(Enum):
+    """What to do for a parcel instead of asking."""
 
-    rows: Indices
-    groups: Indices
-    matches: list[Match]
+    WAIT = "another parcel is asking for one of its sets"
+    ANSWER = "every set is held"
 
 
-class Memory:
-    """Answers from candidate sets in the store, for one `cells` bundle."""
+class Memory(Protocol):
+    """Decides what is asked for a parcel, and completes the reply with what is held."""
 
-    def __init__(self, store: PendingStore, bundle: Bundle, cells: Cells) -> None:
+    def question(self, parcel: bytes, query: Query) -> Query | Now:
+        """What to ask for this parcel."""
+        ...
+
+    def completed(self, query: Query, reply: Reply | None) -> Reply:
+        """The reply to the whole query; `reply` answered the question, None where nothing was asked."""
+        ...
+
+    def settle(self, unsettled: Collection[bytes]) -> None:
+        """Forget the questions of all parcels but these."""
+        ...
+
+
+class NoMemory:
+    """Everything is asked, always."""
+
+    def question(self, parcel: bytes, query: Query) -> Query | Now:  # noqa: ARG002 - the protocol's
+        """The query itself."""
+        return query
+
+    def completed(self, query: Query, reply: Reply | None) -> Reply:  # noqa: ARG002 - the protocol's
+        """The reply itself."""
+        if reply is None:
+            raise CandidateSetError("nothing was asked, and nothing is held; the query is asked again")
+        return reply
+
+    def settle(self, unsettled: Collection[bytes]) -> None:
+        """There is nothing to forget."""
+
+
+class SetMemory:
+    """Keeps the candidate sets of one `cells` bundle in the store, up to a number of bytes."""
+
+    def __init__(self, store: PendingStore, cells: Cells, cap_bytes: int) -> None:
         self._store = store
-        self._unknown_below = bundle.unknown_below
         self._cells = cells
-        self._transform = CellsTransform(cells)
-        self._opened: dict[int, CandidateSet] = {}
+        self._cap = cap_bytes
+        self._asking: dict[bytes, frozenset[int]] = {}
+        self._held = store.held_digests()
 
-    def recall(self, features: Floats) -> Recalled:
-        """Match those of features (n, d) whose group's set is held."""
-        groups = self._transform.route(features)
-        sets = {group: found for group in np.unique(groups).tolist() if (found := self._held(group)) is not None}
-        rows = np.flatnonzero(np.isin(groups, list(sets)))
-        if not len(rows):
-            return Recalled(rows, groups[rows], [])
-        known = sorted(sets)
-        places = np.searchsorted(known, groups[rows])
-        matches = best_matches(features[rows], [sets[group] for group in known], places, self._unknown_below)
-        return Recalled(rows, groups[rows], matches)
+    def question(self, parcel: bytes, query: Query) -> Query | Now:
+        """The query without the groups whose set is held."""
+        missing = [group for group in _groups(query) if self._cells.digest(group) not in self._held]
+        if not missing:
+            return Now.ANSWER
+        on_their_way = frozenset[int]().union(*(groups for key, groups in self._asking.items() if key != parcel))
+        if not on_their_way.isdisjoint(missing):
+            return Now.WAIT
+        self._asking[parcel] = frozenset(missing)
+        return query.model_copy(update={"protected": Groups(numbers=Array.of(np.array(missing), "u4"))})
 
-    def _held(self, group: int) -> CandidateSet | None:
-        if group not in self._opened:
-            body = self._store.held_set(self._cells.digest(group))
-            if body is None:
-                return None
-            self._opened[group] = decode_set(body)
-        return self._opened[group]
+    def completed(self, query: Query, reply: Reply | None) -> Reply:
+        """Hold the sets that came, and name for each group of the query the set that came or is held.
+
+        Raises `CandidateSetError` where one is missing.
+        """
+        came = {} if reply is None else {sent.digest: sent for sent in reply.sets}
+        for sent in came.values():
+            self._hold(sent)
+        self._held = self._store.held_digests()
+        groups = _groups(query)
+        sets = [self._set(self._cells.digest(group), came) for group in groups]
+        return Reply(sets=tuple(sets), index=Array.of(np.arange(len(groups)), "u4"))
+
+    def settle(self, unsettled: Collection[bytes]) -> None:
+        """Forget the questions of all parcels but these."""
+        self._asking = {parcel: groups for parcel, groups in self._asking.items() if parcel in unsettled}
+
+    def _hold(self, sent: SentSet) -> None:
+        # under a false digest it would poison the memory
+        if sent.body is not None and digest_of(sent.body) == sent.digest:
+            self._store.hold_set(sent.digest, sent.body, self._cap)
+
+    def _set(self, digest: bytes, came: dict[bytes, SentSet]) -> SentSet:
+        if digest in came:
+            return came[digest]
+        if digest not in self._held:
+            raise CandidateSetError("the reply lacks a candidate set that the bundle names; it is asked for again")
+        return SentSet(digest=digest, body=None)
+
+
+def _groups(query: Query) -> list[int]:
+    assert isinstance(query.protected, Groups)  # noqa: S101 - only `cells` bundles have a memory
+    numbers: list[int] = query.protected.numbers.values.tolist()
+    return numbers
+
+
+def memory_of(store: PendingStore, bundle: Bundle, cap_bytes: int) -> Memory:
+    """The memory for a bundle; none where `cap_bytes` is 0, or where vectors travel."""
+    if cap_bytes and isinstance(bundle.transform, Cells):
+        return SetMemory(store, bundle.transform, cap_bytes)
+    return NoMemory()

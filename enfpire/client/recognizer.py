@@ -24,7 +24,7 @@ from enfpire.client.exchange_link import ExchangeLink
 from enfpire.client.floor import Floor, check_floor
 from enfpire.client.intake import Extractor, Intake
 from enfpire.client.job import Job
-from enfpire.client.memory import Memory
+from enfpire.client.memory import memory_of
 from enfpire.client.photos import Photo
 from enfpire.client.pipeline import Pipeline
 from enfpire.client.recognition import Recognition
@@ -34,7 +34,7 @@ from enfpire.client.store import JobRecord, JobState, PendingStore, Waiting, ope
 from enfpire.errors import BundleError, PhotoError, UsageError
 from enfpire.exchange.clients import Credential
 from enfpire.wire.arrays import check_shape
-from enfpire.wire.bundle import Cells, SignedBundle, open_bundle
+from enfpire.wire.bundle import SignedBundle, open_bundle
 
 Features = npt.NDArray[np.float32]
 
@@ -67,14 +67,13 @@ class Recognizer:
         self._store = store
         self._link = link
         self._settings = settings
-        remember = settings.memory_bytes > 0 and isinstance(signed.bundle.transform, Cells)
-        memory = Memory(store, signed.bundle, signed.bundle.transform) if remember else None  # type: ignore[arg-type]
-        asker = Asker(store, signed, memory)
+        asker = Asker(store, signed)
         self._intake = Intake(
             store, asker, signed.bundle.whitening, extractor, settings.photos_per_query, settings.window
         )
         resolve = resolve_with_workers(settings) if settings.broker_url else resolve_here(store)
-        courier = Courier(store, link, credential, settings, resolve)
+        memory = memory_of(store, signed.bundle, settings.memory_bytes)
+        courier = Courier(store, link, credential, settings, memory, resolve)
         self._pipeline = Pipeline(store, asker, courier, self._intake, settings.patience_seconds)
         store.keep_bundle(signed.digest, signed.data)
 

@@ -13,12 +13,19 @@ from pymilvus.exceptions import MilvusException
 
 from enfpire.errors import UnavailableError, UsageError
 
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 15.0
+# A read that meets a dead Milvus takes the sum of these two (pymilvus connects anew within it); a worker's task is
+# killed after 20 s.
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 10.0
 WRITE_SECONDS = 120.0
 
+# By default an idle connection is pinged every 10 seconds. Milvus Lite takes that for an attack after half a minute
+# ("Too many pings") and hangs up, which pymilvus sometimes reports as a server that is gone.
+CHANNEL = {"grpc.keepalive_permit_without_calls": 0}
+
 # It writes a traceback for every error that it also raises, before our own message.
-logging.getLogger("pymilvus.decorators").setLevel(logging.CRITICAL)
+for noisy in ("pymilvus.decorators", "pymilvus.client.connection_manager"):
+    logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def connect(uri: str, token: str | None = None, timeout: float = CONNECT_SECONDS) -> MilvusClient:
@@ -32,7 +39,7 @@ def connect(uri: str, token: str | None = None, timeout: float = CONNECT_SECONDS
         raise UsageError("the address of Milvus reads http://HOST:PORT (https where it has TLS); correct the setting")
     shown = f"{parts.scheme}://{parts.hostname}:{parts.port or 19530}"
     with reaching_milvus(f"no Milvus answers at {shown}; check that it runs there, and the token if it needs one"):
-        return MilvusClient(uri=uri, token=token or "", timeout=timeout)
+        return MilvusClient(uri=uri, token=token or "", timeout=timeout, grpc_options=CHANNEL)
 
 
 @contextmanager

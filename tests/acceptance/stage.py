@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.process import CHECKOUT
 from enfpire.client.extractor import PhotoExtractor, load_extractor
@@ -25,7 +26,8 @@ from enfpire.client.protocol import protect, resolve
 from enfpire.client.recognizer import Recognizer
 from enfpire.client.settings import ClientSettings
 from enfpire.curation.entries import PhotoEntry
-from enfpire.curation.fit import CellsOptions, Fit, Options, VectorOptions, encode_fit, fit
+from enfpire.curation.fit import CellsOptions, Fit, Options, VectorOptions, fit_base, fit_transform
+from enfpire.curation.held_out import Recipe
 from enfpire.curation.publish import choose_members, draft_version, publish
 from enfpire.curation.workspace import Workspace
 from enfpire.exchange.clients import Credential, add_client
@@ -175,14 +177,16 @@ def build_stage(folder: Path) -> Iterator[Stage]:
         kept = extract_once(extractor, [str(path) for paths in photos.values() for path in paths], lambda _: None)
         with Workspace.open(folder / "workspace") as workspace:
             fill(workspace, extractor, kept, photos["gallery"])
-            published = {name: publish_fit(name, workspace, service, folder) for name in FITS}
+            base = fit_base(workspace.load(GALLERY), Recipe())
+            fits = {name: fit_transform(base, options) for name, options in FITS.items()}
+            key = workspace.operator_key()
         yield Stage(
             folder=folder,
             service=service,
             extractor=extractor,
             kept=kept,
             photos=[str(path) for path in photos["query"]],
-            published=published,
+            published={name: publish_fit(fitted, key, service, folder / f"{name}.enfpire") for name, fitted in fits.items()},
             credential=add_client(connect(service.exchange_url), "acceptance"),
         )
 
@@ -212,14 +216,11 @@ def fill(workspace: Workspace, extractor: PhotoExtractor, kept: KeptFeatures, ph
     workspace.set_infos(GALLERY, infos)
 
 
-def publish_fit(name: str, workspace: Workspace, service: LocalService, folder: Path) -> Published:
-    """Fit the workspace's gallery under one transform, and publish it."""
-    fitted = fit(workspace.load(GALLERY), FITS[name])
-    workspace.save_fit(GALLERY, encode_fit(fitted))
+def publish_fit(fitted: Fit, key: Ed25519PrivateKey, service: LocalService, path: Path) -> Published:
+    """Publish a fit, and write its bundle."""
     milvus, exchange = galleries.connect(service.milvus_uri), connect(service.exchange_url)
-    signed = publish(fitted, milvus, exchange, workspace.operator_key(), lambda *_: None)
+    signed = publish(fitted, milvus, exchange, key, lambda *_: None)
     milvus.close()
     exchange.close()
-    path = folder / f"{name}.enfpire"
     path.write_bytes(signed.data)
     return Published(fitted, signed, path)

@@ -63,9 +63,10 @@ def real_milvus(folder: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as door, (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [*NAMESPACE, sys.executable, str(INNER), str(door.fileno()), str(folder / "milvus")],
-            pass_fds=[door.fileno()], stdout=subprocess.PIPE, stderr=log, process_group=0,
+            pass_fds=[door.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, process_group=0,
         )  # fmt: skip
         assert process.stdout is not None
+        assert process.stdin is not None
         try:
             assert process.stdout.readline() == b"ready\n", (folder / "log").read_text()
             yield f"http://127.0.0.1:{door.getsockname()[1]}"
@@ -73,4 +74,5 @@ def real_milvus(folder: Path) -> Iterator[str]:
             # SIGTERM does not stop it
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            process.stdin.close()
             process.stdout.close()

@@ -8,9 +8,11 @@ arrives there is passed on to Milvus from in here. Prints "ready" when Milvus is
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 
 from milvus import MilvusServer
@@ -37,7 +39,14 @@ async def door(listening: socket.socket) -> None:
     await server.serve_forever()
 
 
+def end_with_parent() -> None:
+    """End when standard input does; as the namespace's first process this one takes all others with it."""
+    sys.stdin.read()
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     milvus = MilvusServer(data_dir=sys.argv[2], proxy_port=PORT)
     milvus.start()

@@ -31,6 +31,9 @@ from enfpire.wire.bundle import Serving
 from enfpire.wire.names import collection_name, sets_collection_name
 from tests.galleries import random_version
 
+# a real Milvus needs up to a minute to start, more on a busy machine
+pytestmark = pytest.mark.timeout(600)
+
 GROUPS = 5
 GALLERY = {
     "groups": random_version(1, groups=GROUPS),

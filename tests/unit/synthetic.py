@@ -6,11 +6,13 @@ C/50 families; a photo is normalise(mu_c + 0.75 w e), e ~ N(0, I_D).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enfpire.client.features import whiten
@@ -89,11 +91,9 @@ class Shop:
 
 
 @lru_cache
-def shop(options: Options = CELLS, seed: int = 0) -> Shop:
+def shop(options: Options = CELLS) -> Shop:
     """60 classes, by default in five groups of 12."""
-    centres = means(60, 32, seed)
-    fitted = fit(enrolled(photos(centres, 5, seed=seed + 1)), options, RECIPE)
-    asked = photos(centres, 4, seed=seed + 2)
+    fitted, asked = fitted_shop(options), photos(means(60, 32), 4, seed=2)
     version = published(fitted)
     digests = b""
     if version.members is not None:
@@ -101,6 +101,28 @@ def shop(options: Options = CELLS, seed: int = 0) -> Shop:
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
     signed = sign_bundle(make_bundle(fitted, version.version, digests), key)
     return Shop(fitted, version, signed, whiten(asked.raw, fitted.whitening), asked.labels)
+
+
+@lru_cache
+def fitted_shop(options: Options) -> Fit:
+    if isinstance(options, CellsOptions) and options.over_ask > 1:
+        fitted = fitted_shop(options.model_copy(update={"over_ask": 1.0}))
+        return fitted.model_copy(
+            update={"transform": fitted.transform.model_copy(update={"over_ask": options.over_ask})}
+        )
+    with one_thread():
+        return fit(enrolled(photos(means(60, 32), 5, seed=1)), options, RECIPE)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Problems this small are solved many times faster by one thread than by two that wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def published(fitted: Fit) -> GalleryVersion:

@@ -5,13 +5,12 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-import torch
 
 from enfpire.curation.anchors import cell_anchors, class_anchors
 from enfpire.curation.clustering import balanced_clusters, spherical_kmeans
 from enfpire.curation.prototypes import rows_by_class
 from enfpire.wire.arrays import Floats, Indices, normalised
-from tests.unit.synthetic import Photos, means, photos
+from tests.unit.synthetic import Photos, means, one_thread, photos
 
 CENTRES = means(100, 24)
 GROUPS = balanced_clusters(normalised(CENTRES), 10)
@@ -20,12 +19,9 @@ ASKED = photos(CENTRES, 6, seed=2)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Problems this small are solved many times faster by one thread than by two that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 def routed_rightly(anchors: Floats, routes: Indices, asked: Photos = ASKED) -> float:

@@ -132,7 +132,7 @@ def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
 
 def test_every_class_is_dealt_out_over_the_folds() -> None:
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2])
-    place = folds(labels)
+    place = folds(labels, 5)
     assert sorted(place[:5].tolist()) == [0, 1, 2, 3, 4]
     assert place[6] != place[7]
     assert place[8] == -1

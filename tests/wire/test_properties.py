@@ -31,7 +31,7 @@ from enfpire.wire import bundle as bundles
 from enfpire.wire.arrays import Array, DType, Floats, Frozen
 from enfpire.wire.bundle import Bundle, Cells, Extractor, Identity, Projection, Whitening, open_bundle, sign_bundle
 from enfpire.wire.candidates import SET_CAP, CandidateSet, decode_set, encode_set
-from enfpire.wire.codec import MAGIC, VERSION, encode
+from enfpire.wire.codec import MAGIC, MAX_MAP, VERSION, encode
 from enfpire.wire.query import REQUEST_CAP, Groups, Query, Request, Vectors, seal, unseal
 from enfpire.wire.reply import REPLY_CAP, Reply, Response, SentSet, decode_response, encode_response
 from tests.wire import samples
@@ -297,17 +297,17 @@ KEYS = b"".join(b"\xa4" + b"%04x" % number + b"\xc0" for number in range(65_535)
 BOMBS = {
     "deep arrays": b"\x91" * 1_000_000 + b"\xc0",
     "deep maps": field(b"query", b"") * 200_000 + b"\xc0",
-    "deep inside a field": field(b"held", b"\x91" * 900 + b"\xc0"),
+    "deep inside a field": field(b"query", field(b"held", b"\x91" * 900 + b"\xc0")),
     "array that is announced": b"\xdd\xff\xff\xff\xff",
     "map that is announced": b"\xdf\xff\xff\xff\xff",
     "bytes that are announced": b"\xc6\xff\xff\xff\xff",
     "text that is announced": b"\xdb\xff\xff\xff\xff",
     "two million empty maps": many(b"\x80", 2_000_000),
-    "two million empty maps in held": field(b"held", many(b"\x80", 2_000_000)),
-    "two million nothings in sets": field(b"sets", many(b"\xc0", 2_000_000)),
+    "two million empty maps in held": field(b"query", field(b"held", many(b"\x80", 2_000_000))),
+    "two million nothings in sets": field(b"reply", field(b"sets", many(b"\xc0", 2_000_000))),
     "two million nothings in names": field(b"names", many(b"\xc0", 2_000_000)),
     "two million nothings in infos": field(b"infos", many(b"\xc0", 2_000_000)),
-    "two million sizes": field(b"index", field(b"shape", many(b"\x01", 2_000_000))),
+    "two million sizes": field(b"counts", field(b"shape", many(b"\x80", 2_000_000))),
     "many unknown fields": b"\xde\xff\xff" + KEYS,
     "many figures": field(b"figures", b"\xde\xff\xff" + KEYS),
     "no text": field(b"client", b"\xa4\xff\xfe\xff\xfe"),
@@ -327,6 +327,12 @@ def test_bombs_are_refused_at_once(reader: str, bomb: str) -> None:
     start = time.process_time()
     assert read(reader, data) is None
     assert time.process_time() - start < 4  # without its bounds, the decoder took 16 seconds for one of them
+
+
+def test_a_map_of_many_fields_is_refused_before_they_are_looked_at() -> None:
+    fields = dict.fromkeys(map(str, range(MAX_MAP + 1)))
+    with pytest.raises(WireError, match="not valid msgpack"):
+        unseal_unsigned(MAGIC + b"Q" + bytes([VERSION]) + msgpack.packb(fields))
 
 
 @pytest.mark.parametrize(("decode", "cap"), [(unseal_unsigned, REQUEST_CAP), (decode_set, SET_CAP)])
@@ -425,6 +431,14 @@ def _use_set(candidates: CandidateSet) -> None:
 @given(candidate_sets())
 def test_any_candidate_set_can_be_used(candidates: CandidateSet) -> None:
     _use_set(candidates)
+
+
+@pytest.mark.parametrize("scale", [-1.0, 3e38, np.inf, np.nan])
+def test_scales_that_would_overflow_are_refused(scale: float) -> None:
+    fields = samples.candidate_set().model_dump()
+    fields["scales"] = Array.of(np.array([1, scale, 1]), "f4").model_dump()
+    with pytest.raises(WireError):
+        decode_set(MAGIC + b"C" + bytes([VERSION]) + msgpack.packb(fields))
 
 
 def test_an_info_that_is_no_json_is_none() -> None:
