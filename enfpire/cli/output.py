@@ -52,8 +52,10 @@ def _write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
     writer = csv.DictWriter(file, COLUMNS)
     writer.writeheader()
     for row in rows:
+        # both as JSON: a class name may hold blanks and commas
+        candidates = json.dumps(row["candidates"], ensure_ascii=False)
         info = None if row["info"] is None else json.dumps(row["info"], ensure_ascii=False)
-        writer.writerow(row | {"candidates": " ".join(row["candidates"]), "info": info})
+        writer.writerow(row | {"candidates": candidates, "info": info})
 
 
 WRITERS: dict[str, Callable[[TextIO, Iterable[dict[str, Any]]], None]] = {".jsonl": _write_jsonl, ".csv": _write_csv}

@@ -162,7 +162,7 @@ class Courier:
     def _keep(self, parcel: bytes, query: Query, response: Response | None) -> None:
         """Keep the whole reply to a parcel's query, what is held included, and have it resolved."""
         try:
-            reply = self._memory.completed(query, None if response is None else response.reply)
+            reply = self._memory.completed(parcel, query, None if response is None else response.reply)
         except CandidateSetError as error:
             self._bad_reply(parcel, error)
             return

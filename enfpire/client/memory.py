@@ -35,7 +35,7 @@ class Memory(Protocol):
         """What to ask for this parcel."""
         ...
 
-    def completed(self, query: Query, reply: Reply | None) -> Reply:
+    def completed(self, parcel: bytes, query: Query, reply: Reply | None) -> Reply:
         """The reply to the whole query; `reply` answered the question, None where nothing was asked."""
         ...
 
@@ -51,7 +51,7 @@ class NoMemory:
         """The query itself."""
         return query
 
-    def completed(self, query: Query, reply: Reply | None) -> Reply:  # noqa: ARG002 - the protocol's
+    def completed(self, parcel: bytes, query: Query, reply: Reply | None) -> Reply:  # noqa: ARG002 - the protocol's
         """The reply itself."""
         if reply is None:
             raise CandidateSetError("nothing was asked, and nothing is held; the query is asked again")
@@ -69,11 +69,13 @@ class SetMemory:
         self._cells = cells
         self._cap = cap_bytes
         self._asking: dict[bytes, frozenset[int]] = {}
+        self._lacking: set[bytes] = set()
         self._held = store.held_digests()
 
     def question(self, parcel: bytes, query: Query) -> Query | Now:
-        """The query without the groups whose set is held."""
-        missing = [group for group in _groups(query) if self._cells.digest(group) not in self._held]
+        """The query without the groups whose set is held; the whole of it where that set was gone by then."""
+        held = frozenset[bytes]() if parcel in self._lacking else self._held
+        missing = [group for group in _groups(query) if self._cells.digest(group) not in held]
         if not missing:
             return Now.ANSWER
         on_their_way = frozenset[int]().union(*(groups for key, groups in self._asking.items() if key != parcel))
@@ -82,18 +84,22 @@ class SetMemory:
         self._asking[parcel] = frozenset(missing)
         return query.model_copy(update={"protected": Groups(numbers=Array.of(np.array(missing), "u4"))})
 
-    def completed(self, query: Query, reply: Reply | None) -> Reply:
+    def completed(self, parcel: bytes, query: Query, reply: Reply | None) -> Reply:
         """Hold the sets that came, and name for each group of the query the set that came or is held.
 
         Raises `CandidateSetError` where one is missing.
         """
         came = {} if reply is None else {sent.digest: sent for sent in reply.sets}
-        for sent in came.values():
-            self._hold(sent)
+        digests = [self._cells.digest(group) for group in _groups(query)]
+        # read first: holding those that came may push these out
+        kept = {digest: self._store.held_set(digest) for digest in digests if came and digest not in came}
+        for digest in digests:
+            if digest in came:
+                self._hold(came[digest])
         self._held = self._store.held_digests()
-        groups = _groups(query)
-        sets = [self._set(self._cells.digest(group), came) for group in groups]
-        return Reply(sets=tuple(sets), index=Array.of(np.arange(len(groups)), "u4"))
+        sets = [came.get(digest) or self._remembered(parcel, digest, kept.get(digest)) for digest in digests]
+        self._lacking.discard(parcel)
+        return Reply(sets=tuple(sets), index=Array.of(np.arange(len(digests)), "u4"))
 
     def settle(self, unsettled: Collection[bytes]) -> None:
         """Forget the questions of all parcels but these."""
@@ -104,12 +110,14 @@ class SetMemory:
         if sent.body is not None and digest_of(sent.body) == sent.digest:
             self._store.hold_set(sent.digest, sent.body, self._cap)
 
-    def _set(self, digest: bytes, came: dict[bytes, SentSet]) -> SentSet:
-        if digest in came:
-            return came[digest]
-        if digest not in self._held:
+    def _remembered(self, parcel: bytes, digest: bytes, body: bytes | None) -> SentSet:
+        if digest in self._held:
+            return SentSet(digest=digest, body=None)
+        if body is None:
+            # pushed out while the question was on its way: relied on again, it might be so again
+            self._lacking.add(parcel)
             raise CandidateSetError("the reply lacks a candidate set that the bundle names; it is asked for again")
-        return SentSet(digest=digest, body=None)
+        return SentSet(digest=digest, body=body)
 
 
 def _groups(query: Query) -> list[int]:

@@ -28,7 +28,7 @@ from enfpire.client.memory import memory_of
 from enfpire.client.photos import Photo
 from enfpire.client.pipeline import Pipeline
 from enfpire.client.recognition import Recognition
-from enfpire.client.resolving import resolve_here, resolve_with_workers
+from enfpire.client.resolving import WorkerResolution, resolve_here
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobRecord, JobState, PendingStore, Waiting, open_store
 from enfpire.errors import BundleError, PhotoError, UsageError
@@ -71,7 +71,7 @@ class Recognizer:
         self._intake = Intake(
             store, asker, signed.bundle.whitening, extractor, settings.photos_per_query, settings.window
         )
-        resolve = resolve_with_workers(settings) if settings.broker_url else resolve_here(store)
+        resolve = WorkerResolution(store, settings) if settings.broker_url else resolve_here(store)
         memory = memory_of(store, signed.bundle, settings.memory_bytes)
         courier = Courier(store, link, credential, settings, memory, resolve)
         self._pipeline = Pipeline(store, asker, courier, self._intake, settings.patience_seconds)
@@ -105,6 +105,7 @@ class Recognizer:
         kept = open_store(settings.store)
         signed = open_pinned(read_bundle(bundle), kept, operator_key)
         check_floor(signed.bundle, floor or Floor())
+        kept.pin(signed.bundle.gallery, signed.key)
         own = find_credential(credential, settings)
         link = ExchangeLink(exchange, own.client, signed.bundle.gallery)
         link.check()
@@ -228,17 +229,13 @@ def read_bundle(bundle: str | Path | bytes) -> bytes:
 
 
 def open_pinned(data: bytes, store: PendingStore, operator_key: bytes | None) -> SignedBundle:
-    """Open a bundle under the gallery's pinned key, which `operator_key` sets, or else the first bundle does.
+    """Open a bundle under `operator_key`, or else the gallery's pinned key, or else under the one that signed it.
 
     Raises `SignatureError` for another key.
     """
     signed = open_bundle(data, operator_key)
     pinned = store.pinned(signed.bundle.gallery)
-    if operator_key is None and pinned is not None:
-        signed = open_bundle(data, pinned)
-    if pinned != signed.key:
-        store.pin(signed.bundle.gallery, signed.key)
-    return signed
+    return signed if operator_key is not None or pinned is None else open_bundle(data, pinned)
 
 
 def find_credential(credential: Credential | str | Path | None, settings: ClientSettings) -> Credential:

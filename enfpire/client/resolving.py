@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable
 
 from enfpire.client.resolution import resolve_parcel
@@ -10,6 +12,10 @@ from enfpire.client.store import PendingStore
 from enfpire.exchange.celery_app import celery_app
 from enfpire.exchange.publish import publish
 from enfpire.wire.names import RESOLVE_QUEUE, RESOLVE_TASK
+
+logger = logging.getLogger(__name__)
+
+TRIES = 2
 
 
 def resolve_here(store: PendingStore) -> Callable[[bytes], None]:
@@ -21,11 +27,23 @@ def resolve_here(store: PendingStore) -> Callable[[bytes], None]:
     return resolve
 
 
-def resolve_with_workers(settings: ClientSettings) -> Callable[[bytes], None]:
-    """Send the parcel's id, and nothing else, to the resolution workers."""
-    app = celery_app("client", settings.broker_url, [RESOLVE_QUEUE], settings.resolve_seconds)
+class WorkerResolution:
+    """Sends the parcel's id, and nothing else, to the resolution workers.
 
-    def resolve(parcel: bytes) -> None:
-        publish(app, RESOLVE_TASK, RESOLVE_QUEUE, parcel)
+    A parcel that they were sent twice in vain is resolved here: no worker runs, or they have another store.
+    """
 
-    return resolve
+    def __init__(self, store: PendingStore, settings: ClientSettings) -> None:
+        self._here = resolve_here(store)
+        self._app = celery_app("client", settings.broker_url, [RESOLVE_QUEUE], settings.resolve_seconds)
+        self._sent: Counter[bytes] = Counter()
+
+    def __call__(self, parcel: bytes) -> None:
+        """Resolve a parcel whose reply is in the store."""
+        self._sent[parcel] += 1
+        if self._sent[parcel] <= TRIES:
+            publish(self._app, RESOLVE_TASK, RESOLVE_QUEUE, parcel)
+            return
+        logger.warning("resolution workers do not resolve; are they running, on this client's broker and store?")
+        self._here(parcel)
+        del self._sent[parcel]

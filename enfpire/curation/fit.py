@@ -14,10 +14,10 @@ from pydantic import Field
 from enfpire.client.features import whiten
 from enfpire.curation.anchors import cell_anchors, class_anchors
 from enfpire.curation.clustering import balanced_clusters
+from enfpire.curation.entries import Enrolled
 from enfpire.curation.held_out import Recipe, fit_threshold
 from enfpire.curation.prototypes import Prototypes, fit_prototypes
 from enfpire.curation.whitening import class_means, fit_whitening
-from enfpire.curation.entries import Enrolled
 from enfpire.errors import GalleryError, UsageError
 from enfpire.wire.arrays import Array, Floats, Frozen, Indices, normalised
 from enfpire.wire.bundle import Extractor, Whitening

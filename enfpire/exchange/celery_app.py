@@ -48,7 +48,10 @@ def celery_app(name: str, url: str, queues: Sequence[str], task_seconds: int, in
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
             "socket_connect_timeout": 5,
+            # the pipeline itself asks again: a publisher must not wait 6 seconds for a broker that is gone
             "max_retries": 2,
+            "interval_start": 0.2,
+            "interval_step": 0.2,
         },
     )
     return app

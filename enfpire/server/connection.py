@@ -19,9 +19,15 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
 WRITE_SECONDS = 120.0
 
-# By default an idle connection is pinged every 10 seconds. Milvus Lite takes that for an attack after half a minute
-# ("Too many pings") and hangs up, which pymilvus sometimes reports as a server that is gone.
-CHANNEL = {"grpc.keepalive_permit_without_calls": 0}
+CHANNEL = {
+    # By default an idle connection is pinged every 10 seconds. Milvus Lite takes that for an attack after half a
+    # minute ("Too many pings") and hangs up, which pymilvus sometimes reports as a server that is gone.
+    "grpc.keepalive_permit_without_calls": 0,
+    # By default a server that was away is tried less and less often, every two minutes at last.
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 500,
+    "grpc.max_reconnect_backoff_ms": 500,
+}
 
 # It writes a traceback for every error that it also raises, before our own message.
 for noisy in ("pymilvus.decorators", "pymilvus.client.connection_manager"):

@@ -78,8 +78,8 @@ def server_accuracy(fit: Fit, bundle: Bundle, truth: Truth, found: dict[str, Rec
 
 
 def bundle_only_accuracy(bundle: Bundle, features: Floats, labels: Indices) -> float:
-    """What a client could recognise from the bundle's anchors alone, had it seen labelled photos."""
+    """What a client could recognise from the bundle alone: from its anchors, had it seen labelled photos."""
     if not isinstance(bundle.transform, Cells):
-        return 0.0
+        return 1 / bundle.classes
     anchors = bundle.transform.anchors.floats()
     return bayes_accuracy((features @ anchors.T).argmax(axis=1), labels, len(anchors))

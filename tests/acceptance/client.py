@@ -36,7 +36,7 @@ def rename_machine(host: str) -> None:
 class Noting:
     """The bundle's extractor; what it extracts is kept in a file for the one who watches."""
 
-    def __init__(self, bundle: Any, path: str) -> None:  # noqa: ANN401 - nothing is imported yet
+    def __init__(self, bundle: Any, path: str) -> None:
         from enfpire.client.extractor import for_bundle
 
         self._extractor = for_bundle(bundle.extractor)

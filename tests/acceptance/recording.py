@@ -157,7 +157,7 @@ def layers(argument: bytes) -> Iterator[bytes]:
                 yield from _packed(msgpack.unpackb(body, raw=True, strict_map_key=False))
 
 
-def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -166,7 +166,7 @@ def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
         yield from (text for each in value for text in _strings(each))
 
 
-def _packed(value: Any) -> Iterator[bytes]:  # noqa: ANN401 - msgpack
+def _packed(value: Any) -> Iterator[bytes]:
     if isinstance(value, bytes):
         yield value
     elif isinstance(value, dict):

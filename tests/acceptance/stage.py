@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +17,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
+import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.process import CHECKOUT
@@ -38,12 +41,15 @@ from enfpire.server.memory_gallery import MemoryLookup, nearest_in_memory
 from enfpire.wire.arrays import Floats
 from enfpire.wire.bundle import SignedBundle, serving_of
 from enfpire.wire.candidates import digest_of
+from enfpire.wire.names import KEY_PREFIX, candidates_queue
 from examples.demo.kept import KeptFeatures, extract_once
 from examples.demo.shots import shoot, spots
 from workers.local import LocalService
 
 GALLERY = "spots"
 CLASSES, SHOTS = 24, 3
+QUEUE = KEY_PREFIX + candidates_queue(GALLERY, bulk=False)
+BULK_QUEUE = KEY_PREFIX + candidates_queue(GALLERY, bulk=True)
 ANY_FLOOR = Floor(unproved=True, insecure=True)
 FITS: dict[str, Options] = {
     "cells": CellsOptions(classes_per_group=6, anchors="class"),
@@ -93,7 +99,7 @@ class Stage:
         reply = answer(query, serving, memory_lookup(published.fit, serving.candidates))
         return dict(zip(self.photos, resolve(pending, reply, published.signed), strict=True))
 
-    def settings(self, **changes: Any) -> ClientSettings:  # noqa: ANN401 - any setting
+    def settings(self, **changes: Any) -> ClientSettings:
         return ClientSettings(id=self.credential.client, key=self.credential.key).model_copy(update=changes)
 
     @contextmanager
@@ -102,8 +108,8 @@ class Stage:
         store: Path | str,
         name: str = "cells",
         memory: bool = False,
-        extractor: Any = None,  # noqa: ANN401 - anything that streams
-        **changes: Any,  # noqa: ANN401 - any setting
+        extractor: Any = None,
+        **changes: Any,
     ) -> Iterator[Recognizer]:
         """A client of its own store; photos' features are those that are kept."""
         with Recognizer.open(
@@ -126,7 +132,7 @@ class Stage:
         return path
 
     @contextmanager
-    def client(self, store: Path, photos: Sequence[str], **orders: Any) -> Iterator[subprocess.Popen[str]]:  # noqa: ANN401
+    def client(self, store: Path, photos: Sequence[str], **orders: Any) -> Iterator[subprocess.Popen[str]]:
         """A client in a process of its own (`client.py`); `orders` replace the usual ones."""
         usual = {
             "bundle": str(self.published["cells"].path),
@@ -159,6 +165,28 @@ def within(seconds: float, met: Callable[[], object]) -> bool:
     return bool(found)
 
 
+@contextmanager
+def suspended(stage: Stage, name: str) -> Iterator[Callable[[], None]]:
+    """A worker that takes no task until the block ends, or what it gives is called."""
+    pid = stage.service.processes[name].pid or 0
+
+    def go_on() -> None:
+        os.kill(pid, signal.SIGCONT)
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # what it was waiting for when it was stopped would still be given to it
+        assert within(5, lambda: not blocked_readers(stage.service.exchange_url))
+        yield go_on
+    finally:
+        go_on()
+
+
+def blocked_readers(url: str) -> int:
+    with redis.Redis.from_url(url) as connection:
+        return sum("b" in client["flags"] for client in connection.client_list())
+
+
 def memory_lookup(fitted: Fit, candidates: int = 0) -> MemoryLookup:
     """The in-memory reference for a fit."""
     version = draft_version(fitted)
@@ -186,7 +214,9 @@ def build_stage(folder: Path) -> Iterator[Stage]:
             extractor=extractor,
             kept=kept,
             photos=[str(path) for path in photos["query"]],
-            published={name: publish_fit(fitted, key, service, folder / f"{name}.enfpire") for name, fitted in fits.items()},
+            published={
+                name: publish_fit(fitted, key, service, folder / f"{name}.enfpire") for name, fitted in fits.items()
+            },
             credential=add_client(connect(service.exchange_url), "acceptance"),
         )
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,23 +15,20 @@ from enfpire.client import courier
 from enfpire.client.job import Job
 from enfpire.client.recognition import Recognition
 from enfpire.client.recognizer import Recognizer
-from enfpire.client.store import JobState, open_store
 from enfpire.curation.publish import draft_version, make_bundle
 from enfpire.curation.workspace import Workspace
 from enfpire.errors import CandidateSetError
 from enfpire.exchange.replies import post_reply
 from enfpire.server.answer import answer
-from enfpire.wire.bundle import SignedBundle, open_bundle, serving_of, sign_bundle
+from enfpire.wire.bundle import SignedBundle, serving_of, sign_bundle
 from enfpire.wire.names import KEY_PREFIX, candidates_queue
 from enfpire.wire.query import Query, unseal
 from enfpire.wire.reply import Reply, Response, encode_response
 from tests.acceptance.recording import Monitor, task_argument
-from tests.acceptance.stage import GALLERY, Stage, memory_lookup, within
+from tests.acceptance.stage import BULK_QUEUE, QUEUE, Stage, blocked_readers, memory_lookup, suspended, within
 
 pytestmark = pytest.mark.acceptance
 
-QUEUE = KEY_PREFIX + candidates_queue(GALLERY, bulk=False)
-BULK_QUEUE = KEY_PREFIX + candidates_queue(GALLERY, bulk=True)
 SLOWLY = {"photos_per_query": 4, "window": 1}
 
 
@@ -56,28 +50,6 @@ def begin(job: Job) -> None:
     """Return when a job has some recognitions, and by far not all."""
     assert within(20, lambda: job.progress.recognised > 0)
     assert job.progress.recognised < job.progress.total / 2
-
-
-@contextmanager
-def suspended(stage: Stage, name: str) -> Iterator[Callable[[], None]]:
-    """A worker that takes no task until the block ends, or what it gives is called."""
-    pid = stage.service.processes[name].pid or 0
-
-    def go_on() -> None:
-        os.kill(pid, signal.SIGCONT)
-
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        # what it was waiting for when it was stopped would still be given to it
-        assert within(5, lambda: not _readers(stage.service.exchange_url))
-        yield go_on
-    finally:
-        go_on()
-
-
-def _readers(url: str) -> int:
-    with redis.Redis.from_url(url) as connection:
-        return sum("b" in client["flags"] for client in connection.client_list())
 
 
 def test_a_killed_client_goes_on_where_it_stopped(stage: Stage, tmp_path: Path) -> None:
@@ -149,7 +121,7 @@ def test_a_lost_reply_is_asked_for_again(stage: Stage, exchange: redis.Redis, tm
     ):
         assert within(20, lambda: exchange.llen(QUEUE))
         client.send_signal(signal.SIGSTOP)
-        assert within(5, lambda: not _readers(stage.service.exchange_url))
+        assert within(5, lambda: not blocked_readers(stage.service.exchange_url))
         go_on()
         assert within(10, lambda: exchange.keys(f"{KEY_PREFIX}reply:*"))
         (reply,) = exchange.keys(f"{KEY_PREFIX}reply:*")

@@ -10,11 +10,11 @@ import pytest
 from enfpire.client import courier as courier_module
 from enfpire.client.asking import Asker
 from enfpire.client.courier import BAD_REPLIES, Backoff, Courier
+from enfpire.client.memory import memory_of
 from enfpire.client.resolution import resolve_parcel
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobRecord, JobState, PendingStore, open_store
 from enfpire.errors import CandidateSetError, Code, EnfPireError, RefusedError, UnavailableError, WireError
-from enfpire.exchange.clients import Credential
 from enfpire.server.answer import EncodedSet
 from enfpire.wire.arrays import Floats
 from enfpire.wire.bundle import Cells
@@ -42,18 +42,18 @@ def courier_of(
     store: PendingStore,
     exchange: LocalExchange,
     resolve: Callable[[bytes], object] | None = None,
-    credential: Credential = CREDENTIAL,
     **settings: object,
 ) -> Courier:
     chosen = ClientSettings.model_validate({"deadline_seconds": 30.0, **settings})
     here = resolve or (lambda parcel: resolve_parcel(store, parcel))
-    return Courier(store, exchange, credential, chosen, lambda parcel: (here(parcel), None)[1])
+    memory = memory_of(store, SHOP.signed.bundle, chosen.memory_bytes)
+    return Courier(store, exchange, CREDENTIAL, chosen, memory, lambda parcel: (here(parcel), None)[1])
 
 
 def job_with_parcels(store: PendingStore, parcels: int = 1, each: int = 4) -> JobRecord:
     photos = [f"{row}.jpg" for row in range(parcels * each)]
     job = job_of(SHOP, photos, store)
-    asker = Asker(store, SHOP.signed, None)
+    asker = Asker(store, SHOP.signed)
     for start in range(0, len(photos), each):
         rows = range(start, start + each)
         asker.ask(job.id, rows, photos[start : start + each], SHOP.features[start : start + each])
@@ -156,7 +156,7 @@ def test_an_answer_counts_once(store: PendingStore, exchange: LocalExchange) -> 
 def test_at_most_a_window_of_queries_is_on_its_way(store: PendingStore, exchange: LocalExchange) -> None:
     job = job_with_parcels(store, parcels=7, each=1)
     exchange.lost = 1000
-    courier = courier_of(store, exchange, window=3)
+    courier = courier_of(store, exchange, window=3, memory_bytes=0)
     for _ in range(4):
         courier.round([job], 0)
     assert len(exchange.pushed) == 3
@@ -165,7 +165,7 @@ def test_at_most_a_window_of_queries_is_on_its_way(store: PendingStore, exchange
 
 def test_a_full_window_moves_on_with_each_answer(store: PendingStore, exchange: LocalExchange) -> None:
     job = job_with_parcels(store, parcels=7, each=1)
-    courier = courier_of(store, exchange, window=3)
+    courier = courier_of(store, exchange, window=3, memory_bytes=0)
     for sent in (3, 6, 7):
         courier.round([job], 0.01)
         assert len(exchange.pushed) == sent

@@ -44,7 +44,7 @@ def test_similarity_and_margin_are_of_classes() -> None:
 
 def test_scores_are_the_best_of_each_class() -> None:
     scores = class_scores(features([0, 3, 4], [1, 0, 0]), SHELF)
-    assert np.allclose(scores, [[0, 0.8, 0], [1, 0, -1]], atol=1e-6)
+    assert np.allclose(scores, np.array([[0.0, 0.8, 0.0], [1.0, 0.0, -1.0]]), atol=1e-6)
 
 
 @pytest.mark.parametrize(("unknown_below", "name"), [(0.79, "b"), (0.81, None)])
@@ -58,7 +58,8 @@ def test_what_fits_too_badly_is_unknown(unknown_below: float, name: str | None) 
 
 def test_a_single_candidate_leads_over_nobody() -> None:
     (match,) = match_set(features([3, 4, 0]), candidates(["only"], [[1, 0, 0]]), -1)
-    assert (match.name, match.similarity) == ("only", pytest.approx(0.6, abs=1e-6))
+    assert match.name == "only"
+    assert match.similarity == pytest.approx(0.6, abs=1e-6)
     assert match.margin == pytest.approx(1.6, abs=1e-6)
 
 
