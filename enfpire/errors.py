@@ -86,6 +86,7 @@ class Code(StrEnum):
     UNKNOWN_BUNDLE = "unknown-bundle"
     EXPIRED = "expired"
     TRY_AGAIN = "try-again"
+    TOO_LARGE = "too-large"
 
 
 ADVICE = {
@@ -94,6 +95,7 @@ ADVICE = {
     Code.UNKNOWN_CLIENT: "the operator does not know this client id; ask for a credential",
     Code.UNKNOWN_BUNDLE: "the operator no longer serves this bundle; fetch the current one",
     Code.EXPIRED: "the query arrived after its expiry; check this machine's clock",
+    Code.TOO_LARGE: "the candidate sets do not fit into one reply; ask with fewer photos a query",
     Code.TRY_AGAIN: "the vector store is not reachable at the moment; the query is asked again",
 }
 

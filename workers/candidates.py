@@ -11,6 +11,7 @@ from typing import Any
 
 from celery.signals import worker_process_init
 
+from enfpire.errors import UsageError
 from enfpire.exchange.bundles import fetch_serving
 from enfpire.exchange.celery_app import celery_app
 from enfpire.exchange.clients import client_secret
@@ -29,6 +30,8 @@ from workers.lost_acks import let_go_of_lost_acks
 let_go_of_lost_acks()
 exchange_settings = ExchangeSettings()
 server_settings = ServerSettings()
+if not server_settings.galleries:
+    raise UsageError("no gallery to serve: name them in ENFPIRE_SERVER_GALLERIES, separated by commas")
 app = celery_app(
     "candidates",
     exchange_settings.url,

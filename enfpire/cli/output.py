@@ -37,9 +37,12 @@ def check_output(path: Path) -> None:
 
 
 def write_output(path: Path, recognitions: Iterable[Recognition]) -> None:
-    """Write all recognitions; the file appears when it is complete."""
+    """Write all recognitions; the file appears when it is complete.
+
+    What an operator's info holds may not be encodable; it is written escaped.
+    """
     draft = path.with_name(path.name + ".part")
-    with draft.open("w", encoding="utf-8", newline="") as file:
+    with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         WRITERS[path.suffix](file, map(row_of, recognitions))
     draft.replace(path)
 

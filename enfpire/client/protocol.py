@@ -66,18 +66,26 @@ def opened_sets(pending: Pending, reply: Reply, signed: SignedBundle, held: dict
     """The reply's candidate sets, each checked against its digest and, for cells, against the bundle."""
     if len(reply.index.values) <= int(pending.rows.max()):
         raise CandidateSetError("the reply has fewer rows than the query; ask the operator to check the worker")
+    sets = [_opened(sent, held) for sent in reply.sets]
     if isinstance(signed.bundle.transform, Cells) and pending.groups is not None:
-        _check_named(pending.groups, reply.index.values[pending.rows], reply.sets, signed.bundle.transform)
-    return [_opened(sent, held) for sent in reply.sets]
+        places = reply.index.values[pending.rows]
+        for group, place in set(zip(pending.groups.tolist(), places.tolist(), strict=True)):
+            _check_promised(group, reply.sets[place].digest, sets[place], signed.bundle.transform)
+    return sets
 
 
-def _check_named(groups: Indices, places: Indices, sets: tuple[SentSet, ...], cells: Cells) -> None:
-    for group, place in set(zip(groups.tolist(), places.tolist(), strict=True)):
-        if sets[place].digest != cells.digest(group):
-            raise CandidateSetError(
-                "the server sent another candidate set than the bundle names: it may have been made for this "
-                "client; do not use the reply, and ask the operator"
-            )
+def _check_promised(group: int, digest: bytes, candidates: CandidateSet, cells: Cells) -> None:
+    """Raise unless this is the set that the bundle names, with as many classes as the guarantee counts."""
+    if digest != cells.digest(group):
+        raise CandidateSetError(
+            "the server sent another candidate set than the bundle names: it may have been made for this "
+            "client; do not use the reply, and ask the operator"
+        )
+    if len(set(candidates.names)) < int(cells.classes.values[group]):
+        raise CandidateSetError(
+            "a candidate set has fewer classes than the bundle promises: its guarantee is false; "
+            "do not use this bundle, and ask the operator"
+        )
 
 
 def _opened(sent: SentSet, held: dict[bytes, bytes]) -> CandidateSet:

@@ -19,7 +19,7 @@ class ClientSettings(BaseSettings):
     key: str = Field(default="", repr=False, description="the key that came with it, 64 hexadecimal digits")
     store: str = Field(default="~/.enfpire", description="directory, *.sqlite file, or redis:// URL")
     broker_url: str = Field(default="", repr=False, description="the client's own Redis, for resolution workers")
-    photos_per_query: Annotated[int, Field(ge=1, le=4096)] = 256
+    photos_per_query: Annotated[int, Field(ge=1, le=1024)] = 256
     window: Annotated[int, Field(ge=1)] = Field(default=8, description="most queries on their way at a time")
     deadline_seconds: Annotated[float, Field(gt=0)] = Field(default=10, description="then a query is asked again")
     patience_seconds: Annotated[float, Field(gt=0)] = Field(

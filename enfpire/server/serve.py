@@ -15,7 +15,7 @@ from enfpire.errors import Code, UnavailableError, WireError
 from enfpire.server.answer import Lookup, answer
 from enfpire.wire.bundle import Serving
 from enfpire.wire.query import SEALED_CAP, Request, unseal, verified
-from enfpire.wire.reply import Reply, Response, encode_response
+from enfpire.wire.reply import REPLY_CAP, Reply, Response, encode_response
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,10 @@ def serve(sealed: bytes, directory: Directory, galleries: Galleries) -> Answered
         response = Response(id=request.id, refusal=result.value)
     else:
         response = Response(id=request.id, reply=result)
-    return Answered(request.client, request.id, encode_response(response))
+    data = encode_response(response)
+    if len(data) > REPLY_CAP:
+        data = encode_response(Response(id=request.id, refusal=Code.TOO_LARGE.value))
+    return Answered(request.client, request.id, data)
 
 
 def _parsed(sealed: bytes) -> Request | None:

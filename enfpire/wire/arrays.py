@@ -48,6 +48,11 @@ class Array(Frozen):
         """The array, read-only, without a copy."""
         return np.frombuffer(self.data, dtype=f"<{self.dtype}").reshape(self.shape)
 
+    @property
+    def finite(self) -> bool:
+        """Whether no value is NaN or infinite."""
+        return bool(np.isfinite(self.values).all())
+
     def floats(self) -> Floats:
         """The array as float32, shape unchanged.
 

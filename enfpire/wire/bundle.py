@@ -46,6 +46,8 @@ class Whitening(Frozen):
     def _shapes_agree(self) -> Self:
         if len(self.mean.shape) != 1 or len(self.matrix.shape) != 2 or self.mean.shape[0] != self.matrix.shape[0]:
             raise ValueError("whitening is a mean (D,) and a matrix (D, d)")
+        if not (self.mean.finite and self.matrix.finite):
+            raise ValueError("whitening is finite")
         return self
 
 
@@ -75,6 +77,8 @@ class Cells(Frozen):
             raise ValueError("routes name every group and no other")
         if (self.classes.values == 0).any():
             raise ValueError("every group has a class of its own")
+        if not self.anchors.finite:
+            raise ValueError("anchors are finite")
         return self
 
     @property
@@ -99,8 +103,8 @@ class Projection(Frozen):
 
     @model_validator(mode="after")
     def _is_a_matrix(self) -> Self:
-        if len(self.basis.shape) != 2:
-            raise ValueError("a basis is a matrix (d, m)")
+        if len(self.basis.shape) != 2 or not self.basis.finite:
+            raise ValueError("a basis is a finite matrix (d, m)")
         return self
 
 

@@ -14,15 +14,15 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from enfpire.client.extractor import PhotoExtractor, load_extractor
-from enfpire.curation.enroll import enroll
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from enfpire.client.extractor import PhotoExtractor, load_extractor
 from enfpire.client.floor import Floor
 from enfpire.client.photos import find_photos
 from enfpire.client.recognizer import Recognizer
 from enfpire.client.settings import ClientSettings
+from enfpire.curation.enroll import enroll
 from enfpire.curation.fit import Fit, encode_fit, fit_base, fit_transform
 from enfpire.curation.held_out import Recipe
 from enfpire.curation.publish import publish

@@ -74,9 +74,9 @@ def _hashed(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 def memory_of(pid: int) -> Iterator[bytes]:
     """Everything that a process has in memory and can read, region by region."""
-    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
-        regions = [line.split() for line in maps]
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+    process = Path(f"/proc/{pid}")
+    regions = [line.split() for line in (process / "maps").read_text(encoding="utf-8").splitlines()]
+    with (process / "mem").open("rb", buffering=0) as memory:
         for region in regions:
             if not region[1].startswith("r") or region[-1] in ("[vvar]", "[vsyscall]"):
                 continue

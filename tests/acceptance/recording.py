@@ -47,6 +47,7 @@ class Monitor:
         with redis.Redis.from_url(self._url) as connection:
             connection.echo("end of the recording")
         self._thread.join(30)
+        self._file.close()
         self._socket.close()
         assert not self._thread.is_alive()
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -29,7 +30,7 @@ from tests.acceptance.stage import BULK_QUEUE, QUEUE, Stage, blocked_readers, me
 
 pytestmark = pytest.mark.acceptance
 
-SLOWLY = {"photos_per_query": 4, "window": 1}
+SLOWLY: dict[str, Any] = {"photos_per_query": 4, "window": 1}
 
 
 def many(stage: Stage) -> list[str]:
@@ -136,24 +137,24 @@ def test_a_lost_reply_is_asked_for_again(stage: Stage, exchange: redis.Redis, tm
 
 
 # A gallery whose server is this test: it answers what a server must not.
-Cheat = Callable[[Reply, SignedBundle], Reply]
+Cheat = Callable[[Reply], Reply]
 
 
-def another_body(reply: Reply, _signed: SignedBundle) -> Reply:
+def another_body(reply: Reply) -> Reply:
     sets = tuple(sent.model_copy(update={"body": (sent.body or b"")[:-1] + b"\x01"}) for sent in reply.sets)
     return reply.model_copy(update={"sets": sets})
 
 
-def another_group(reply: Reply, signed: SignedBundle) -> Reply:
+def another_group(reply: Reply) -> Reply:
     assert len(reply.sets) > 1
     return reply.model_copy(update={"sets": reply.sets[1:] + reply.sets[:1]})
 
 
-def nothing_as_if_held(reply: Reply, _signed: SignedBundle) -> Reply:
+def nothing_as_if_held(reply: Reply) -> Reply:
     return reply.model_copy(update={"sets": tuple(sent.model_copy(update={"body": None}) for sent in reply.sets)})
 
 
-def as_it_should_be(reply: Reply, _signed: SignedBundle) -> Reply:
+def as_it_should_be(reply: Reply) -> Reply:
     return reply
 
 
@@ -188,7 +189,7 @@ def _serve(stage: Stage, signed: SignedBundle, cheat: Cheat, over: threading.Eve
             if taken is not None:
                 request = unseal(task_argument(taken[1]))
                 query: Query = request.query
-                reply = cheat(answer(query, serving, lookup), signed)
+                reply = cheat(answer(query, serving, lookup))
                 data = encode_response(Response(id=request.id, reply=reply))
                 post_reply(exchange, request.client, request.id, data, seconds=30)
 
