@@ -151,6 +151,7 @@ class Stage:
             assert process.stdin is not None
             process.stdin.write(json.dumps(usual | orders))
             process.stdin.close()
+            process.stdin = None  # or `communicate` would flush it
             try:
                 yield process
             finally:

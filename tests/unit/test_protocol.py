@@ -279,3 +279,13 @@ def test_a_set_of_other_dimensions_or_none_is_refused(world: World) -> None:
         reply = Reply(sets=(SentSet(digest=digest_of(body), body=body),), index=Array.of(np.zeros(1), "u4"))
         with pytest.raises(CandidateSetError, match="empty or has other dimensions"):
             resolve(pending, reply, signed)
+
+
+def test_a_set_with_fewer_classes_than_the_guarantee_counts_is_refused(world: World) -> None:
+    for short in (candidates_of(world.prototypes, [0, 6, 12]), candidates_of(world.prototypes, [0, 6, 12, 12])):
+        liar = World(world.prototypes, [short, *world.sets[1:]])
+        signed = liar.cells()
+        pending, query = protect(world.prototypes[:1], signed)
+        reply = answer(query, serving_of(signed.bundle), liar)
+        with pytest.raises(CandidateSetError, match="fewer classes than the bundle promises"):
+            resolve(pending, reply, signed)
