@@ -25,9 +25,7 @@ from enfpire.server.serve import serve
 from enfpire.server.settings import ServerSettings
 from enfpire.wire.bundle import Serving
 from enfpire.wire.names import CANDIDATES_TASK, candidates_queue
-from workers.lost_acks import let_go_of_lost_acks
 
-let_go_of_lost_acks()
 exchange_settings = ExchangeSettings()
 server_settings = ServerSettings()
 if not server_settings.galleries:

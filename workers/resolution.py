@@ -18,10 +18,8 @@ from enfpire.client.store import PendingStore, open_store
 from enfpire.errors import CandidateSetError, WireError
 from enfpire.exchange.celery_app import celery_app
 from enfpire.wire.names import RESOLVE_QUEUE, RESOLVE_TASK
-from workers.lost_acks import let_go_of_lost_acks
 
 logger = logging.getLogger(__name__)
-let_go_of_lost_acks()
 settings = ClientSettings()
 app = celery_app("resolution", settings.broker_url, [RESOLVE_QUEUE], settings.resolve_seconds)
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from enfpire.audit.measures import balanced_accuracy
 from enfpire.wire.arrays import Floats, Indices, normalised
 
-FOLDS = 2
 NEIGHBOURS = 5
 
 

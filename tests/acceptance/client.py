@@ -25,12 +25,11 @@ def rename_machine(host: str) -> None:
     replaced: dict[tuple[Any, str], Any] = {
         (socket, "gethostname"): lambda: host,
         (socket, "getfqdn"): lambda _name="": host,
-        (platform, "node"): lambda: host,
-        (platform, "uname"): lambda: renamed,
         (os, "uname"): lambda: renamed,
     }
     for (module, name), value in replaced.items():
         setattr(module, name, value)
+    assert {platform.node(), socket.gethostname()} == {host}
 
 
 class Noting:

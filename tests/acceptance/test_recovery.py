@@ -35,7 +35,7 @@ SLOWLY: dict[str, Any] = {"photos_per_query": 4, "window": 1}
 
 def many(stage: Stage) -> list[str]:
     """Photos enough for a job that takes a while."""
-    return stage.photos * 15
+    return stage.photos * 6
 
 
 def check_complete(stage: Stage, found: Iterable[Recognition], photos: list[str]) -> None:

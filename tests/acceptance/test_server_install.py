@@ -35,7 +35,7 @@ def server_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pins.txt").write_text("\n".join(pins))
     python = folder / "venv/bin/python"
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--constraint", folder / "pins.txt", f"{CHECKOUT}[server]"]
+    install = [str(python), "-m", "pip", "install", "--quiet", "-c", str(folder / "pins.txt"), f"{CHECKOUT}[server]"]
     subprocess.run(install, check=True, cwd=folder)
     return python
 
@@ -54,7 +54,7 @@ def test_the_server_extra_brings_no_client_library(server_python: Path) -> None:
 
 def test_a_worker_of_the_server_extra_answers(server_python: Path, exchange: RedisServer, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "ENFPIRE_EXCHANGE_URL": exchange.url, "ENFPIRE_SERVER_GALLERIES": "toys"}
-    argv = [server_python, "-m", "celery", "-A", "workers.candidates", "worker", "--concurrency", "1"]
+    argv = [str(server_python), "-m", "celery", "-A", "workers.candidates", "worker", "--concurrency", "1"]
     request = Request(
         client="stranger",
         id=bytes(range(16)),

@@ -83,6 +83,13 @@ def test_no_message_of_a_gallery_tells_more_than_its_bound() -> None:
     assert 0.8 * guarantee.bound < found < guarantee.bound + noise_of(60, 40, guarantee.bound)
 
 
+def test_a_class_of_many_photos_is_no_better_a_guess() -> None:
+    """Message 0 comes from 60 % of 1000 photos of one class, and from 80 % of 100 of the other: (0.4 + 0.8) / 2."""
+    labels = np.repeat([0, 1], [1000, 100])
+    messages = np.concatenate([np.repeat([0, 1], [600, 400]), np.repeat([0, 1], [80, 20])])
+    assert bayes_accuracy(messages, labels, values=2) == pytest.approx(0.6, abs=0.03)
+
+
 def test_one_photo_a_class_is_no_error() -> None:
     assert 0 <= bayes_accuracy(np.arange(10) % 3, np.arange(10), values=3) <= 1
 

@@ -97,6 +97,24 @@ def test_a_publisher_writes_its_queue_and_no_other_key(redis_url: str, exchange:
     assert exchange.keys() == [b"enf:candidates.shop.bulk:"]
 
 
+def test_a_client_needs_no_right_but_to_push_and_to_take_its_own(redis_url: str, exchange: redis.Redis) -> None:
+    exchange.acl_setuser("c1", enabled=True, reset=True, passwords=["+secret"], commands=["-@all"])
+    rights = ["+ping", "+hello", "+lpush", "+blpop", "%W~enf:candidates.shop:", "~enf:reply:c1:*"]
+    exchange.execute_command("ACL", "SETUSER", "c1", *rights)  # type: ignore[no-untyped-call]
+    try:
+        link = ExchangeLink(redis_url.replace("redis://", "redis://c1:secret@"), "c1", "shop")
+        link.check()
+        link.push("shop", b"sealed", bulk=False)
+        post_reply(exchange, "c1", ONE, b"answer", 30)
+        assert link.take([ONE], 0.01) == (ONE, b"answer")
+        with pytest.raises(UnavailableError):
+            link.push("shop", b"sealed", bulk=True)  # not in its rights here
+        link.close()
+    finally:
+        exchange.acl_deluser("c1")
+    assert exchange.llen("enf:candidates.shop:") == 1
+
+
 def test_a_broker_that_is_gone_is_said_so() -> None:
     app = celery_app("client", NOBODY, ["candidates.shop:"], task_seconds=20)
     with pytest.raises(UnavailableError, match="broker"):

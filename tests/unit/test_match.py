@@ -83,6 +83,11 @@ def test_top_two_of_a_tie_is_the_first() -> None:
     assert (best.tolist(), similarity.tolist(), margin.tolist()) == ([0], [0.5], [0.0])
 
 
+def test_a_lead_over_what_is_dissimilar_is_large() -> None:
+    best, similarity, margin = top_two(np.array([[-0.5, 0.25, -0.75]], dtype=np.float32))
+    assert (best.tolist(), similarity.tolist(), margin.tolist()) == ([1], [0.25], [0.75])
+
+
 def test_sets_that_do_not_fit_are_refused() -> None:
     with pytest.raises(CandidateSetError, match="other dimensions"):
         match_set(features([1, 0]), SHELF, -1)

@@ -48,6 +48,9 @@ def test_every_class_weighs_the_same() -> None:
     once = fit_whitening(taken.raw, taken.labels, 8)
     repeated = fit_whitening(taken.raw[often], taken.labels[often], 8)
     assert np.allclose(once.mean.floats(), repeated.mean.floats(), atol=1e-6)
+    # what is taken from the differences between photos of a class, apart from rotation and scale
+    one, other = (matrix @ matrix.T for matrix in (once.matrix.floats(), repeated.matrix.floats()))
+    assert np.allclose(one / np.trace(one), other / np.trace(other), atol=1e-3)
 
 
 @pytest.mark.parametrize(("asked", "given"), [(3, 3), (8, 8), (500, 8)])
