@@ -6,10 +6,13 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from enfpire import __version__
 from enfpire.cli import bundles, jobs, operator, recognize
 from enfpire.errors import EnfPireError
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="enfpire",
@@ -39,11 +42,13 @@ def run() -> None:
     try:
         app()
     except EnfPireError as error:
-        Console(stderr=True).print(f"[bold red]enfpire:[/] {error}", highlight=False, soft_wrap=True)
+        # escaped: a file's name may look like markup
+        Console(stderr=True).print(f"[bold red]enfpire:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("stopped; the job is kept, and the same command goes on with it")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            Console(stderr=True).print("stopped; what was done is kept, and the same command goes on with it")
+        raise
 
 
 if __name__ == "__main__":

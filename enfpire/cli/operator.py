@@ -1,27 +1,29 @@
-"""The operator's commands: enrol, fit, publish, and who may ask."""
+"""The operator's commands: enrol, fit, publish, and who may ask.
+
+What needs scipy or pymilvus is imported by the command that uses it: a client's machine has neither.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from enfpire.cli.options import DEFAULT_WORKSPACE, AsJson, ExchangeUrl, Gallery, Workspace
-from enfpire.client.extractor import load_extractor
-from enfpire.curation import enroll as enrolment
-from enfpire.curation import fit as fitting
-from enfpire.curation import publish as publishing
-from enfpire.curation.infos import read_infos
+from enfpire.cli.output import check_folder
 from enfpire.curation.workspace import Workspace as OperatorWorkspace
 from enfpire.errors import UsageError
 from enfpire.exchange.clients import add_client, list_clients, revoke_client
 from enfpire.exchange.connection import connect
-from enfpire.server import gallery as galleries
 from enfpire.wire.names import check_name
+
+if TYPE_CHECKING:
+    from enfpire.curation.enroll import EnrollReport
+    from enfpire.curation.fit import Options
 
 clients = typer.Typer(help="Clients that may ask.", no_args_is_help=True)
 
@@ -49,6 +51,10 @@ def enroll(
     as_json: AsJson = False,
 ) -> None:
     """Enrol photos: their features, by content, and what is to be known of each class."""
+    from enfpire.client.extractor import load_extractor
+    from enfpire.curation.enroll import enroll as enroll_photos
+    from enfpire.curation.infos import read_infos
+
     check_name(gallery, "gallery")
     infos = {} if info is None else read_infos(info)
     with OperatorWorkspace.open(workspace) as opened:
@@ -59,7 +65,7 @@ def enroll(
             return
         with bar() as progress:
             task = progress.add_task("enrolling", total=None)
-            report = enrolment.enroll(
+            report = enroll_photos(
                 opened,
                 gallery,
                 photos,
@@ -74,27 +80,36 @@ def enroll(
 def fit(
     gallery: Gallery,
     classes_per_group: Annotated[int, typer.Option(metavar="K", help="Fewest classes that share a message.")] = 0,
-    anchors_per_cell: Annotated[int, typer.Option(metavar="N", help="Thin bundle: recognises nothing by itself.")] = 0,
-    anchors_per_class: Annotated[int, typer.Option(metavar="N", help="Fat bundle: routes best. [default: 1]")] = 0,
-    over_ask: Annotated[float, typer.Option(metavar="O", help="Candidates a group, times its own classes.")] = 1.0,
+    anchors_per_cell: Annotated[
+        int, typer.Option(metavar="N", max=64, help="Thin bundle: recognises nothing by itself.")
+    ] = 0,
+    anchors_per_class: Annotated[
+        int, typer.Option(metavar="N", max=64, help="Fat bundle: routes best. [default: 1]")
+    ] = 0,
+    over_ask: Annotated[
+        float, typer.Option(metavar="O", min=1, max=100, help="Candidates a group, times its own classes.")
+    ] = 1.0,
     transform: Annotated[str, typer.Option(help="cells, projection or identity.")] = "cells",
-    dimensions: Annotated[int, typer.Option(help="Of the projection.")] = 8,
-    candidates: Annotated[int, typer.Option(help="That come back for a vector.")] = 12,
+    dimensions: Annotated[int, typer.Option(min=1, max=4096, help="Of the projection.")] = 8,
+    candidates: Annotated[int, typer.Option(min=1, max=4096, help="That come back for a vector.")] = 12,
     insecure: Annotated[bool, typer.Option("--insecure", help="Needed for identity, which protects nothing.")] = False,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Fit whitening, prototypes, groups, anchors and the threshold for "unknown"."""
+    from enfpire.curation.fit import encode_fit
+    from enfpire.curation.fit import fit as fit_gallery
+
     if transform == "cells":
         options = _cells(classes_per_group, anchors_per_cell, anchors_per_class, over_ask)
     else:
         options = _vectors(transform, dimensions, candidates, insecure)
     with OperatorWorkspace.open(workspace) as opened, Console(stderr=True).status("fitting"):
-        fitted = fitting.fit(opened.load(check_name(gallery, "gallery")), options)
-        opened.save_fit(gallery, fitting.encode_fit(fitted))
+        fitted = fit_gallery(opened.load(check_name(gallery, "gallery")), options)
+        opened.save_fit(gallery, encode_fit(fitted))
     typer.echo(f"fitted {gallery}: {len(fitted.names)} classes; next: enfpire publish --gallery {gallery}")
 
 
-def _print_enrolled(report: enrolment.EnrollReport, gallery: str, as_json: bool) -> None:
+def _print_enrolled(report: EnrollReport, gallery: str, as_json: bool) -> None:
     if as_json:
         Console().print_json(data=asdict(report))
         return
@@ -110,12 +125,14 @@ def _print_enrolled(report: enrolment.EnrollReport, gallery: str, as_json: bool)
         typer.echo(line, err=True)
 
 
-def _cells(per_group: int, per_cell: int, per_class: int, over_ask: float) -> fitting.Options:
+def _cells(per_group: int, per_cell: int, per_class: int, over_ask: float) -> Options:
+    from enfpire.curation.fit import CellsOptions
+
     if per_group < 2:
         raise UsageError("say how many classes share a message at least: --classes-per-group K, 2 or more")
     if per_cell and per_class:
         raise UsageError("choose --anchors-per-cell or --anchors-per-class, not both")
-    return fitting.CellsOptions(
+    return CellsOptions(
         classes_per_group=per_group,
         anchors="cell" if per_cell else "class",
         anchors_each=per_cell or per_class or 1,
@@ -123,14 +140,16 @@ def _cells(per_group: int, per_cell: int, per_class: int, over_ask: float) -> fi
     )
 
 
-def _vectors(transform: str, dimensions: int, candidates: int, insecure: bool) -> fitting.Options:
+def _vectors(transform: str, dimensions: int, candidates: int, insecure: bool) -> Options:
+    from enfpire.curation.fit import VectorOptions
+
     if transform == "projection":
-        return fitting.VectorOptions(kind="projection", dimensions=dimensions, candidates=candidates)
+        return VectorOptions(kind="projection", dimensions=dimensions, candidates=candidates)
     if transform != "identity":
         raise UsageError(f"there is no transform {transform!r}: choose cells, projection or identity")
     if not insecure:
         raise UsageError("identity sends features unprotected: add --insecure, and use it for comparisons only")
-    return fitting.VectorOptions(kind="identity", candidates=candidates)
+    return VectorOptions(kind="identity", candidates=candidates)
 
 
 def publish(
@@ -143,6 +162,11 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Write the fitted version into Milvus beside the old one, and its signed bundle."""
+    from enfpire.curation.fit import decode_fit
+    from enfpire.curation.publish import publish as publish_fit
+    from enfpire.server.gallery import connect as connect_milvus
+
+    check_folder(out)
     with OperatorWorkspace.open(workspace) as opened, bar() as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -151,9 +175,9 @@ def publish(
                 tasks[what] = progress.add_task(what)
             progress.update(tasks[what], completed=done, total=total)
 
-        signed = publishing.publish(
-            fitting.decode_fit(opened.fit(check_name(gallery, "gallery"))),
-            galleries.connect(milvus, milvus_token or None),
+        signed = publish_fit(
+            decode_fit(opened.fit(check_name(gallery, "gallery"))),
+            connect_milvus(milvus, milvus_token or None),
             connect(exchange),
             opened.operator_key(),
             report,
@@ -179,6 +203,7 @@ def add(
     """Register a client and write its credential."""
     if out.exists():
         raise UsageError(f"{str(out)!r} exists; choose another file for the credential")
+    check_folder(out)
     credential = add_client(connect(exchange), client)
     out.touch(mode=0o600)
     out.write_text(credential.model_dump_json() + "\n", encoding="utf-8")

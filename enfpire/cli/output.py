@@ -32,6 +32,11 @@ def check_output(path: Path) -> None:
     """Raise `UsageError` where recognitions cannot be written to `path`; before any work is done."""
     if path.suffix not in WRITERS:
         raise UsageError(f"cannot write {path.name!r}: the output ends in .jsonl or .csv")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise `UsageError` where the folder for the file `path` does not exist; before any work is done."""
     if not path.resolve().parent.is_dir():
         raise UsageError(f"the folder {str(path.resolve().parent)!r} does not exist; make it first")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 LONGEST_WAIT = 60.0
 INTERACTIVE = 16
 BAD_REPLIES = 5
+EXPIRIES = 3
 HAND_OVER_SECONDS = 10.0
 MOST_AGAIN = 256
 QUERY_CAP = 64 * MIB
@@ -81,7 +83,8 @@ class Courier:
         self._memory = memory
         self._resolve = resolve
         self._queries: dict[bytes, Query] = {}
-        self._bad: dict[bytes, int] = {}
+        self._bad: Counter[bytes] = Counter()
+        self._expired: Counter[bytes] = Counter()
         self._handed: dict[bytes, float] = {}
         self._checked = 0.0
 
@@ -96,7 +99,7 @@ class Courier:
         handled = self._ask_due(parcels, {job.id: job for job in jobs})
         on_their_way = {key: parcel for key, parcel in parcels.items() if parcel.attempts or key in handled}
         taken = self._take_all(on_their_way, wait)
-        self._hand_over_again()
+        self._hand_over_again({job.id for job in jobs})
         return bool(handled or taken)
 
     def _ask_due(self, parcels: dict[bytes, Outstanding], jobs: dict[str, JobRecord]) -> set[bytes]:
@@ -154,9 +157,11 @@ class Courier:
             self._bad_reply(parcel.id, error)
             return
         query = self._query(parcel.id)
-        if response.refusal is not None:
+        if response.id != parcel.id:
+            self._bad_reply(parcel.id, WireError("a reply to another request; ask the operator to check the worker"))
+        elif response.refusal is not None:
             self._refused(parcel, Code(response.refusal))
-        elif response.id == parcel.id and query is not None:
+        elif query is not None:
             self._keep(parcel.id, query, response)
 
     def _keep(self, parcel: bytes, query: Query, response: Response | None) -> None:
@@ -176,7 +181,7 @@ class Courier:
         except (WireError, CandidateSetError) as error:
             self._bad_reply(parcel, error)
 
-    def _hand_over_again(self) -> None:
+    def _hand_over_again(self, jobs: set[str]) -> None:
         """Resolve replies that were kept and forgotten: a resolution task was lost, or a process died."""
         now = time.monotonic()
         if now - self._checked < HAND_OVER_SECONDS / 10:
@@ -186,11 +191,16 @@ class Courier:
         self._handed = {parcel: since for parcel, since in self._handed.items() if parcel in kept}
         for parcel in kept:
             # one that this process never handed over was left by another: resolve it now
-            if now - self._handed.get(parcel, -HAND_OVER_SECONDS) >= HAND_OVER_SECONDS:
+            if now - self._handed.get(parcel, -HAND_OVER_SECONDS) < HAND_OVER_SECONDS:
+                continue
+            loaded = self._store.load(parcel)
+            if loaded is not None and loaded[0].job in jobs:
                 self._hand_over(parcel)
 
     def _refused(self, parcel: Outstanding, code: Code) -> None:
-        if code not in (Code.TRY_AGAIN, Code.EXPIRED):
+        self._expired[parcel.id] += code is Code.EXPIRED
+        if code not in (Code.TRY_AGAIN, Code.EXPIRED) or self._expired[parcel.id] >= EXPIRIES:
+            del self._expired[parcel.id]
             self._store.postpone(parcel.id, time.time(), 0)
             raise RefusedError(code)
         logger.info("asked again later: %s", code.value)
@@ -199,7 +209,7 @@ class Courier:
     def _bad_reply(self, parcel: bytes, error: Exception) -> None:
         # dropped first: whoever goes on after the error asks again, instead of meeting the same reply
         self._store.drop_reply(parcel, self._backoff.due(time.time(), 1), attempts=1)
-        self._bad[parcel] = self._bad.get(parcel, 0) + 1
+        self._bad[parcel] += 1
         if self._bad[parcel] >= BAD_REPLIES:
             del self._bad[parcel]
             raise error

@@ -64,7 +64,7 @@ class Intake:
         self._chunk = photos_per_query
         self._window = window
 
-    def round(self, jobs: list[JobRecord], _wait: float) -> bool:
+    def round(self, jobs: list[JobRecord]) -> bool:
         """Extract one query's worth of photos of each job."""
         worked = [self._take_in(job) for job in jobs]
         return any(worked)

@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from enfpire.client.asking import Asker
 from enfpire.client.courier import Courier
@@ -22,14 +21,6 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.05
 
 
-class Collector(Protocol):
-    """Anything with rounds of work on jobs."""
-
-    def round(self, jobs: list[JobRecord], wait: float) -> bool:
-        """Do what there is to do; True where anything was done."""
-        ...
-
-
 class Pipeline:
     """Runs intake and courier for the open jobs of this process."""
 
@@ -38,7 +29,7 @@ class Pipeline:
         self._store = store
         self._rounds: list[Callable[[list[JobRecord]], bool]] = [
             lambda jobs: courier.round(jobs, IDLE_SECONDS),
-            lambda jobs: intake.round(jobs, 0),
+            intake.round,
         ]
         self._patience = patience
         self._jobs: dict[str, JobRecord] = {}

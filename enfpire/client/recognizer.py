@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ from enfpire.client.recognition import Recognition
 from enfpire.client.resolving import WorkerResolution, resolve_here
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobRecord, JobState, PendingStore, Waiting, open_store
-from enfpire.errors import BundleError, PhotoError, UsageError
+from enfpire.errors import BundleError, PhotoError, UnavailableError, UsageError
 from enfpire.exchange.clients import Credential
 from enfpire.wire.arrays import check_shape
 from enfpire.wire.bundle import SignedBundle, open_bundle
@@ -102,15 +103,18 @@ class Recognizer:
         `UsageError` (no credential) and `StoreError`.
         """
         settings = _settings(settings, store, memory)
-        kept = open_store(settings.store)
-        signed = open_pinned(read_bundle(bundle), kept, operator_key)
-        check_floor(signed.bundle, floor or Floor())
-        kept.pin(signed.bundle.gallery, signed.key)
         own = find_credential(credential, settings)
-        link = ExchangeLink(exchange, own.client, signed.bundle.gallery)
-        link.check()
-        made = extractor() if callable(extractor) else extractor
-        return cls(signed, kept, link, own, settings, made or _default_extractor(signed))
+        with ExitStack() as opened:
+            kept = opened.enter_context(closing(open_store(settings.store)))
+            signed = open_pinned(read_bundle(bundle), kept, operator_key)
+            check_floor(signed.bundle, floor or Floor())
+            kept.pin(signed.bundle.gallery, signed.key)
+            link = opened.enter_context(closing(ExchangeLink(exchange, own.client, signed.bundle.gallery)))
+            link.check()
+            made = extractor() if callable(extractor) else extractor
+            recognizer = cls(signed, kept, link, own, settings, made or _default_extractor(signed))
+            opened.pop_all()  # from now on `close` closes them
+        return recognizer
 
     def submit(self, photos: Sequence[Photo] | Features, *, label: str = "") -> Job:
         """Submit photos (paths, PIL images, arrays (h, w, 3) uint8) or features (n, d) float32.
@@ -134,10 +138,13 @@ class Recognizer:
         return Job(record, self._store, self._pipeline)
 
     def recognize(self, photo: Photo, *, timeout: float | None = None) -> Recognition:
-        """Recognise one photo and wait for it; raises `PhotoError` where it cannot be used."""
+        """Recognise one photo and wait for it, at most `timeout` seconds.
+
+        Raises `PhotoError` where it cannot be used, `UnavailableError` where no answer came in time.
+        """
         job = self.submit([photo])
         if not job.wait(timeout).done:
-            raise PhotoError(f"no answer within {timeout} s; the job {job.id} goes on, and can be resumed")
+            raise UnavailableError(f"no answer within {timeout} s; job {job.id} goes on, and can be resumed")
         recognition = next(job.results(wait=False))
         if recognition.error is not None:
             raise PhotoError(recognition.error)

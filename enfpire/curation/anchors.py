@@ -59,6 +59,11 @@ def _trained(features: Floats, targets: Indices, weights: Floats, starts: list[F
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # products this small are slower on two, and far slower on a busy machine
+    try:
+        optimiser.step(loss)  # type: ignore[no-untyped-call]
+    finally:
+        torch.set_num_threads(threads)
     trained: Floats = anchors.detach().numpy()[places]
     return trained

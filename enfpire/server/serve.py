@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,12 +33,7 @@ class Directory(Protocol):
         ...
 
 
-class Galleries(Protocol):
-    """Opens the lookup that serves a bundle."""
-
-    def __call__(self, serving: Serving) -> Lookup:
-        """The lookup for this serving record."""
-        ...
+Galleries = Callable[[Serving], Lookup]
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def test_intake_waits_while_enough_queries_are_on_their_way(store: PendingStore)
     job = job_of(SHOP, names(80), store)
     extractor = Names()
     intake = intake_of(store, extractor, chunk=8, window=2)
-    while intake.round([job], 0):
+    while intake.round([job]):
         pass
     # no more than twice the window
     assert store.outstanding() == 4
@@ -230,7 +230,7 @@ def test_intake_waits_while_enough_queries_are_on_their_way(store: PendingStore)
 def test_intake_takes_a_querys_worth_of_each_job(store: PendingStore) -> None:
     jobs = [job_of(SHOP, names(20), store, id=letter * 16) for letter in "ab"]
     extractor = Names()
-    assert intake_of(store, extractor, chunk=8).round(jobs, 0)
+    assert intake_of(store, extractor, chunk=8).round(jobs)
     assert extractor.seen == names(8) + names(8)
     assert [store.outstanding(job.id) for job in jobs] == [1, 1]
 
@@ -238,7 +238,7 @@ def test_intake_takes_a_querys_worth_of_each_job(store: PendingStore) -> None:
 def test_without_an_extractor_photos_are_refused(store: PendingStore) -> None:
     job = job_of(SHOP, names(2), store)
     with pytest.raises(PhotoError, match="submit features"):
-        intake_of(store, None).round([job], 0)
+        intake_of(store, None).round([job])
     assert store.waiting(job.id, 10) == [Waiting(0, "0"), Waiting(1, "1")]
 
 
