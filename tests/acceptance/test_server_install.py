@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,15 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 CLIENT_ONLY = ("torch", "torchvision", "PIL", "skimage", "enfpire.client.extractor")
 
 
+def source_in(folder: Path) -> Path:
+    """A copy of what the wheel is built from: building leaves files behind."""
+    source = folder / "source"
+    shutil.copytree(CHECKOUT / "enfpire", source / "enfpire", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, source / name)
+    return source
+
+
 @pytest.fixture(scope="module")
 def server_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a fresh virtual environment with `.[server]`, at the lock's versions."""
@@ -35,7 +45,16 @@ def server_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pins.txt").write_text("\n".join(pins))
     python = folder / "venv/bin/python"
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "-c", str(folder / "pins.txt"), f"{CHECKOUT}[server]"]
+    install = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "-c",
+        str(folder / "pins.txt"),
+        f"{source_in(folder)}[server]",
+    ]
     subprocess.run(install, check=True, cwd=folder)
     return python
 
