@@ -14,6 +14,7 @@
     ├── GalleryError             the operator's photos do not make a gallery
     ├── StoreError               the client's store or the operator's workspace cannot be read or written
     └── UnavailableError         exchange, client broker or Milvus cannot be reached
+        └── NoAnswerError        the exchange is there, and nobody answers
 
 No message of an error holds a feature, a protected feature, a candidate or a recognition.
 """
@@ -129,3 +130,7 @@ class UnavailableError(EnfPireError):
     """Exchange, client broker or Milvus cannot be reached."""
 
     exit_code = 10
+
+
+class NoAnswerError(UnavailableError):
+    """The exchange is there, and nobody has answered for longer than the client's patience."""

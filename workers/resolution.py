@@ -15,12 +15,15 @@ from celery.signals import worker_process_init
 from enfpire.client.resolution import resolve_parcel
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import PendingStore, open_store
+from enfpire.environment import settings_or_exit
 from enfpire.errors import CandidateSetError, WireError
 from enfpire.exchange.celery_app import celery_app
+from enfpire.exchange.lost_acks import let_go_of_lost_acks
 from enfpire.wire.names import RESOLVE_QUEUE, RESOLVE_TASK
 
 logger = logging.getLogger(__name__)
-settings = ClientSettings()
+settings = settings_or_exit(ClientSettings)
+let_go_of_lost_acks()
 app = celery_app("resolution", settings.broker_url, [RESOLVE_QUEUE], settings.resolve_seconds)
 
 

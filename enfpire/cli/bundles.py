@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from enfpire.client.recognizer import read_bundle
+from enfpire.client.opening import read_bundle
 from enfpire.errors import UsageError
 from enfpire.leakage.guarantee import guarantee_of
 from enfpire.wire.bundle import Cells, Projection, SignedBundle, open_bundle

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from enfpire.cli.options import DEFAULT_STORE, AsJson, ExchangeUrl, Store
 from enfpire.cli.output import check_output
-from enfpire.cli.recognize import Credential, finish
+from enfpire.cli.recognize import Credential, Weights, client_settings, finish
 from enfpire.client.floor import Floor
 from enfpire.client.recognizer import Recognizer
 from enfpire.client.store import JobRecord, JobState, PendingStore, open_store
@@ -61,6 +61,7 @@ def resume(
     out: Annotated[Path, typer.Option(help="FILE.jsonl or FILE.csv")],
     credential: Credential = None,
     store: Store = DEFAULT_STORE,
+    weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a job that was interrupted, under the bundle that it was submitted with."""
@@ -72,7 +73,14 @@ def resume(
     if data is None:
         raise UsageError(f"there is no job {job!r}; `enfpire jobs list` shows them")
     accepted = Floor(unproved=True, insecure=True, max_leak_bits=32, min_classes_per_group=1)
-    with Recognizer.open(data, exchange=exchange, credential=credential, store=store, floor=accepted) as recognizer:
+    with Recognizer.open(
+        data,
+        exchange=exchange,
+        credential=credential,
+        store=store,
+        floor=accepted,
+        settings=client_settings(weights),
+    ) as recognizer:
         finish(recognizer.resume(job), out, as_json)
 
 
@@ -89,13 +97,27 @@ def cancel(job: JobId, store: Store = DEFAULT_STORE) -> None:
     typer.echo(f"cancelled {job}")
 
 
+@app.command()
+def forget(job: JobId, store: Store = DEFAULT_STORE) -> None:
+    """Delete a job with its photos' names and its recognitions."""
+    opened = open_store(store)
+    try:
+        if opened.job(job) is None:
+            raise UsageError(f"there is no job {job!r}; `enfpire jobs list` shows them")
+        opened.forget(job)
+    finally:
+        opened.close()
+    typer.echo(f"forgot {job}")
+
+
 def purge(
     store: Store = DEFAULT_STORE,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete everything in the client's store: jobs, recognitions, candidate sets, pinned keys."""
     if not yes:
-        typer.confirm(f"Delete all jobs, recognitions and pinned keys in {store}?", abort=True)
+        place = "the Redis store" if "://" in store else store  # a URL may hold a password
+        typer.confirm(f"Delete all jobs, recognitions and pinned keys in {place}?", abort=True)
     opened = open_store(store)
     opened.purge()
     opened.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
 from enfpire import __version__
-from enfpire.cli import bundles, jobs, operator, recognize
+from enfpire.cli import bundles, jobs, operator, recognize, withdraw
+from enfpire.environment import settings_error
 from enfpire.errors import EnfPireError
 
 INTERRUPTED = 130
@@ -24,6 +27,7 @@ app = typer.Typer(
 app.command(rich_help_panel="Operator")(operator.enroll)
 app.command(rich_help_panel="Operator")(operator.fit)
 app.command(rich_help_panel="Operator")(operator.publish)
+app.command(rich_help_panel="Operator")(withdraw.withdraw)
 app.add_typer(operator.clients, name="clients", rich_help_panel="Operator")
 app.command(rich_help_panel="Client")(recognize.recognize)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Client")
@@ -42,13 +46,22 @@ def run() -> None:
     try:
         app()
     except EnfPireError as error:
-        # escaped: a file's name may look like markup
-        Console(stderr=True).print(f"[bold red]enfpire:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _refuse(error)
+    except ValidationError as error:
+        unusable = settings_error(error)
+        if unusable is None:
+            raise
+        _refuse(unusable)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # what typer makes of Ctrl-C
             Console(stderr=True).print("stopped; what was done is kept, and the same command goes on with it")
         raise
+
+
+def _refuse(error: EnfPireError) -> NoReturn:
+    # escaped: a file's name may look like markup
+    Console(stderr=True).print(f"[bold red]enfpire:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

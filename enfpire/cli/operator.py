@@ -5,6 +5,7 @@ What needs scipy or pymilvus is imported by the command that uses it: a client's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,12 +57,14 @@ def enroll(
     from enfpire.curation.infos import read_infos
 
     check_name(gallery, "gallery")
+    if photos is None and info is None and not remove:
+        raise UsageError("nothing to do: give a folder of PHOTOS, --info FILE, or --remove CLASS")
     infos = {} if info is None else read_infos(info)
     with OperatorWorkspace.open(workspace) as opened:
         for name in remove or []:
             opened.remove_classes(gallery, [name])
         if photos is None:
-            opened.set_infos(gallery, infos)
+            _print_unused(opened.set_infos(gallery, infos), as_json)
             return
         with bar() as progress:
             task = progress.add_task("enrolling", total=None)
@@ -120,9 +123,17 @@ def _print_enrolled(report: EnrollReport, gallery: str, as_json: bool) -> None:
     warnings = [f"not enrolled: {one.file}: {one.reason}" for one in report.broken]
     warnings += [f"no usable photo in class {name}" for name in report.empty]
     warnings += [f"one photo in several classes: {', '.join(names)}" for names in report.shared]
-    warnings += [f"an info record of no class: {name}" for name in report.unused]
     for line in warnings:
         typer.echo(line, err=True)
+    _print_unused(report.unused)
+
+
+def _print_unused(names: Sequence[str], as_json: bool = False) -> None:
+    if as_json:
+        Console().print_json(data={"unused": list(names)})
+        return
+    for name in names:
+        typer.echo(f"an info record of no class: {name}", err=True)
 
 
 def _cells(per_group: int, per_cell: int, per_class: int, over_ask: float) -> Options:

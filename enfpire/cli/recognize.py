@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from enfpire.client.floor import Floor
 from enfpire.client.job import Job
 from enfpire.client.photos import find_photos
 from enfpire.client.recognizer import Recognizer
+from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobState
 from enfpire.errors import UsageError
 
@@ -27,6 +29,8 @@ MinClasses = Annotated[int, typer.Option(help="Refuse a bundle with smaller grou
 Unproved = Annotated[bool, typer.Option("--accept-unproved", help="Accept transforms without a guarantee.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Accept a bundle that protects nothing; for comparisons.")]
 Memory = Annotated[bool, typer.Option("--memory/--no-memory", help="Answer from candidate sets that are held.")]
+
+Weights = Annotated[Path | None, typer.Option(help="Weights file, where the bundle names a torchvision model.")]
 
 FLOOR = Floor()
 
@@ -44,11 +48,12 @@ def recognize(
     unproved: Unproved = False,
     insecure: Insecure = False,
     memory: Memory = True,
+    weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
     """Recognise photos in bulk. A run that was killed goes on where it stopped when started again."""
     check_output(out)
-    found = [str(path) for path in find_photos(photos)]
+    found = [str(path) for path in find_photos(photos.expanduser().resolve())]
     with Recognizer.open(
         bundle,
         exchange=exchange,
@@ -57,8 +62,16 @@ def recognize(
         operator_key=_key(operator_key),
         floor=Floor(max_leak_bits, min_classes_per_group, unproved, insecure),
         memory=memory,
+        settings=client_settings(weights),
     ) as recognizer:
-        finish(open_or_resume(recognizer, found, f"{photos.resolve()} -> {out.resolve()}", out), out, as_json)
+        finish(open_or_resume(recognizer, found, label_of(photos, out, found), out), out, as_json)
+
+
+def label_of(photos: Path, out: Path, found: list[str]) -> str:
+    """What the same command with the same photos is known by: other files, or changed ones, make another job."""
+    stats = [Path(name).stat() for name in found]
+    seen = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(found, stats, strict=True)]
+    return f"{photos.resolve()} -> {out.resolve()} [{hashlib.sha256(repr(seen).encode()).hexdigest()[:12]}]"
 
 
 def open_or_resume(recognizer: Recognizer, photos: list[str], label: str, out: Path) -> Job:
@@ -72,14 +85,22 @@ def open_or_resume(recognizer: Recognizer, photos: list[str], label: str, out: P
     return recognizer.submit(photos, label=label)
 
 
+def client_settings(weights: Path | None) -> ClientSettings:
+    """The client's settings from the environment, with this weights file."""
+    settings = ClientSettings()
+    return settings if weights is None else settings.model_copy(update={"weights": str(weights)})
+
+
 def finish(job: Job, out: Path, as_json: bool) -> None:
     """Wait for a job with a progress bar, write its output, and sum it up."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("recognising", total=job.progress.total)
         job.wait(report=lambda now: bar.update(task, completed=now.recognised + now.failed))
-    write_output(out, job.results(wait=False))
     progress = job.progress
+    if not progress.done:
+        raise UsageError("the job was cancelled; submit the photos again")
+    write_output(out, job.results(wait=False))
     console = Console()
     if as_json:
         summary = {"job": job.id, "photos": progress.total, "failed": progress.failed, "out": str(out)}

@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from enfpire.client.handover import HandOver
 from enfpire.client.memory import Memory, Now
 from enfpire.client.settings import ClientSettings
-from enfpire.client.store import JobRecord, Outstanding, PendingStore
+from enfpire.client.silence import Silence
+from enfpire.client.store import JobRecord, PendingStore
 from enfpire.errors import CandidateSetError, Code, RefusedError, WireError
 from enfpire.exchange.clients import Credential
 from enfpire.wire.codec import MIB, decode
@@ -27,10 +28,7 @@ logger = logging.getLogger(__name__)
 
 LONGEST_WAIT = 60.0
 INTERACTIVE = 16
-BAD_REPLIES = 5
-EXPIRIES = 3
-HAND_OVER_SECONDS = 10.0
-MOST_AGAIN = 256
+SKEWS = 3
 QUERY_CAP = 64 * MIB
 
 
@@ -59,8 +57,21 @@ class Backoff:
         return now + wait * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A parcel that is on its way: when it is asked again, when the query expires (unix seconds), how often it was
+    asked, and how often it came back as expired although by this clock it was not.
+    """
+
+    job: JobRecord
+    due: float
+    expires: float = 0.0
+    attempts: int = 0
+    skews: int = 0
+
+
 class Courier:
-    """Moves the parcels of open jobs through the exchange.
+    """Moves the parcels of open jobs through the exchange; small jobs first.
 
     `resolve` is called with the id of each parcel whose reply is in the store.
     """
@@ -81,136 +92,131 @@ class Courier:
         self._deadline = settings.deadline_seconds
         self._backoff = Backoff(settings.deadline_seconds)
         self._memory = memory
-        self._resolve = resolve
-        self._queries: dict[bytes, Query] = {}
-        self._bad: Counter[bytes] = Counter()
-        self._expired: Counter[bytes] = Counter()
-        self._handed: dict[bytes, float] = {}
-        self._checked = 0.0
+        self._hand_over = HandOver(store, resolve)
+        self._silence = Silence(3 * settings.deadline_seconds, settings.patience_seconds)
+        self._asked: dict[bytes, Asked] = {}
+        self._known: set[str] = set()
 
     def round(self, jobs: list[JobRecord], wait: float) -> bool:
         """Ask what is due and take the replies that are there, waiting up to `wait` seconds for the first.
 
-        True where anything happened. Raises `UnavailableError` when the exchange does not answer, and
-        `RefusedError` for a refusal that asking again will not change.
+        True where anything happened. Raises `UnavailableError` when the exchange does not answer, `NoAnswerError`
+        when nobody has answered for long, and `RefusedError` for a refusal that asking again will not change.
         """
-        parcels = {parcel.id: parcel for job in jobs for parcel in self._store.open_parcels(job.id)}
-        self._queries = {key: query for key, query in self._queries.items() if key in parcels}
-        handled = self._ask_due(parcels, {job.id: job for job in jobs})
-        on_their_way = {key: parcel for key, parcel in parcels.items() if parcel.attempts or key in handled}
-        taken = self._take_all(on_their_way, wait)
-        self._hand_over_again({job.id for job in jobs})
-        return bool(handled or taken)
+        self._follow(jobs)
+        handled = self._ask_due(sorted(jobs, key=lambda job: job.total))
+        taken = self._take_all(wait)
+        again = self._hand_over.forgotten({job.id for job in jobs}, self._drop)
+        self._silence.check(waiting=bool(self._asked), heard=taken > 0)
+        return bool(handled or taken or again)
 
-    def _ask_due(self, parcels: dict[bytes, Outstanding], jobs: dict[str, JobRecord]) -> set[bytes]:
+    def _follow(self, jobs: list[JobRecord]) -> None:
+        """Forget the parcels of jobs that ended; take over what an earlier process had asked for new ones."""
+        ids = {job.id for job in jobs}
+        self._asked = {parcel: asked for parcel, asked in self._asked.items() if asked.job.id in ids}
+        for job in jobs:
+            if job.id not in self._known:
+                left = [parcel for parcel in self._store.open_parcels(job.id) if parcel.attempts]
+                self._asked |= {parcel.id: Asked(job, parcel.due, attempts=parcel.attempts) for parcel in left}
+        self._known = ids
+
+    def _ask_due(self, jobs: list[JobRecord]) -> int:
         now = time.time()
-        waiting_for = {key for key, parcel in parcels.items() if parcel.attempts and parcel.due > now}
-        self._memory.settle(waiting_for)
-        handled: set[bytes] = set()
-        for parcel in parcels.values():
-            if len(waiting_for) >= self._window:
+        on_their_way = {parcel for parcel, asked in self._asked.items() if asked.due > now}
+        self._memory.settle(on_their_way)
+        handled = 0
+        for parcel, asked in self._due(jobs, now):
+            if len(on_their_way) >= self._window:
                 break
-            if parcel.due <= now:
-                self._ask_or_answer(parcel, jobs[parcel.job], waiting_for, handled)
+            question = self._question(parcel)
+            if question is Now.WAIT:
+                continue
+            handled += 1
+            if isinstance(question, Query):
+                self._ask(parcel, asked, question)
+                on_their_way.add(parcel)
+            elif question is Now.ANSWER:
+                self._keep(parcel, None)
+            else:
+                self._asked.pop(parcel, None)
         return handled
 
-    def _ask_or_answer(self, parcel: Outstanding, job: JobRecord, waiting_for: set[bytes], handled: set[bytes]) -> None:
-        query = self._query(parcel.id)
-        question = Now.WAIT if query is None else self._memory.question(parcel.id, query)
-        if query is None or question is Now.WAIT:
-            return
-        handled.add(parcel.id)
-        if isinstance(question, Query):
-            self._ask(parcel, question, job)
-            waiting_for.add(parcel.id)
-        else:
-            self._keep(parcel.id, query, None)
+    def _due(self, jobs: list[JobRecord], now: float) -> Iterable[tuple[bytes, Asked]]:
+        """What was asked and has no answer, then what was never asked; a bounded number of it in one round."""
+        yield from [(parcel, asked) for parcel, asked in self._asked.items() if asked.due <= now]
+        for job in jobs:
+            for parcel in self._store.open_parcels(job.id, 4 * self._window):
+                if parcel.id not in self._asked and parcel.due <= now:
+                    yield parcel.id, Asked(job, parcel.due, attempts=parcel.attempts)
+
+    def _question(self, parcel: bytes) -> Query | Now | None:
+        query = self._query(parcel)
+        return None if query is None else self._memory.question(parcel, query)
 
     def _query(self, parcel: bytes) -> Query | None:
-        if parcel not in self._queries:
-            loaded = self._store.load(parcel)
-            if loaded is None:
-                return None
-            self._queries[parcel] = decode(loaded[0].query, b"q", Query, QUERY_CAP)
-        return self._queries[parcel]
+        data = self._store.query(parcel)
+        return None if data is None else decode(data, b"q", Query, QUERY_CAP)
 
-    def _ask(self, parcel: Outstanding, question: Query, job: JobRecord) -> None:
-        due = self._backoff.due(time.time(), parcel.attempts + 1)
-        request = Request(
-            client=self._credential.client, id=parcel.id, expires=int(due + self._deadline) + 1, query=question
-        )
+    def _ask(self, parcel: bytes, asked: Asked, question: Query) -> None:
+        attempts = asked.attempts + 1
+        due = self._backoff.due(time.time(), attempts)
+        expires = int(due + self._deadline) + 1
+        request = Request(client=self._credential.client, id=parcel, expires=expires, query=question)
         # before the push: a crash between the two costs one deadline, not a photo
-        self._store.postpone(parcel.id, due, parcel.attempts + 1)
-        self._exchange.push(job.gallery, seal(request, self._credential.secret), bulk=job.total > INTERACTIVE)
+        self._store.postpone(parcel, due, attempts)
+        self._asked[parcel] = Asked(asked.job, due, expires, attempts, asked.skews)
+        bulk = asked.job.total > INTERACTIVE
+        self._exchange.push(asked.job.gallery, seal(request, self._credential.secret), bulk=bulk)
 
-    def _take_all(self, parcels: dict[bytes, Outstanding], wait: float) -> int:
+    def _take_all(self, wait: float) -> int:
         taken = 0
-        while parcels and (found := self._exchange.take(list(parcels), wait if taken == 0 else 0.001)):
-            self._accept(parcels.pop(found[0]), found[1])
-            taken += 1
+        while self._asked and (found := self._exchange.take(list(self._asked), wait if taken == 0 else 0.001)):
+            taken += self._accept(*found)
         return taken
 
-    def _accept(self, parcel: Outstanding, data: bytes) -> None:
+    def _accept(self, parcel: bytes, data: bytes) -> bool:
+        """Take a reply; False for one that says that nobody could look."""
         try:
             response = decode_response(data)
+            if response.id != parcel:
+                raise WireError("a reply to another request; ask the operator to check the worker")
         except WireError as error:
-            self._bad_reply(parcel.id, error)
-            return
-        query = self._query(parcel.id)
-        if response.id != parcel.id:
-            self._bad_reply(parcel.id, WireError("a reply to another request; ask the operator to check the worker"))
-        elif response.refusal is not None:
-            self._refused(parcel, Code(response.refusal))
-        elif query is not None:
-            self._keep(parcel.id, query, response)
+            self._hand_over.bad_reply(parcel, error, self._drop)
+            return True
+        if response.refusal is not None:
+            return self._refused(parcel, self._asked[parcel], Code(response.refusal))
+        self._keep(parcel, response)
+        return True
 
-    def _keep(self, parcel: bytes, query: Query, response: Response | None) -> None:
+    def _keep(self, parcel: bytes, response: Response | None) -> None:
         """Keep the whole reply to a parcel's query, what is held included, and have it resolved."""
+        query = self._query(parcel)
+        if query is None:
+            self._asked.pop(parcel, None)
+            return
         try:
             reply = self._memory.completed(parcel, query, None if response is None else response.reply)
         except CandidateSetError as error:
-            self._bad_reply(parcel, error)
+            self._hand_over.bad_reply(parcel, error, self._drop)
             return
+        self._asked.pop(parcel, None)
         if self._store.keep_reply(parcel, encode_response(Response(id=parcel, reply=reply))):
-            self._hand_over(parcel)
+            self._hand_over(parcel, self._drop)
 
-    def _hand_over(self, parcel: bytes) -> None:
-        self._handed[parcel] = time.monotonic()
-        try:
-            self._resolve(parcel)
-        except (WireError, CandidateSetError) as error:
-            self._bad_reply(parcel, error)
-
-    def _hand_over_again(self, jobs: set[str]) -> None:
-        """Resolve replies that were kept and forgotten: a resolution task was lost, or a process died."""
-        now = time.monotonic()
-        if now - self._checked < HAND_OVER_SECONDS / 10:
-            return
-        self._checked = now
-        kept = self._store.answered(MOST_AGAIN)
-        self._handed = {parcel: since for parcel, since in self._handed.items() if parcel in kept}
-        for parcel in kept:
-            # one that this process never handed over was left by another: resolve it now
-            if now - self._handed.get(parcel, -HAND_OVER_SECONDS) < HAND_OVER_SECONDS:
-                continue
-            loaded = self._store.load(parcel)
-            if loaded is not None and loaded[0].job in jobs:
-                self._hand_over(parcel)
-
-    def _refused(self, parcel: Outstanding, code: Code) -> None:
-        self._expired[parcel.id] += code is Code.EXPIRED
-        if code not in (Code.TRY_AGAIN, Code.EXPIRED) or self._expired[parcel.id] >= EXPIRIES:
-            del self._expired[parcel.id]
-            self._store.postpone(parcel.id, time.time(), 0)
+    def _refused(self, parcel: bytes, asked: Asked, code: Code) -> bool:
+        # a query that came too late waited in a long queue, unless this clock says that it was in time
+        skews = asked.skews + (code is Code.EXPIRED and time.time() < asked.expires)
+        if code not in (Code.TRY_AGAIN, Code.EXPIRED) or skews >= SKEWS:
+            del self._asked[parcel]
+            self._store.postpone(parcel, time.time(), 0)
             raise RefusedError(code)
         logger.info("asked again later: %s", code.value)
-        self._store.postpone(parcel.id, self._backoff.due(time.time(), 1), parcel.attempts)
+        due = self._backoff.due(time.time(), asked.attempts)
+        self._asked[parcel] = Asked(asked.job, due, asked.expires, asked.attempts, skews)
+        self._store.postpone(parcel, due, asked.attempts)
+        return False
 
-    def _bad_reply(self, parcel: bytes, error: Exception) -> None:
-        # dropped first: whoever goes on after the error asks again, instead of meeting the same reply
-        self._store.drop_reply(parcel, self._backoff.due(time.time(), 1), attempts=1)
-        self._bad[parcel] += 1
-        if self._bad[parcel] >= BAD_REPLIES:
-            del self._bad[parcel]
-            raise error
-        logger.warning("a reply cannot be used and is asked for again: %s", error)
+    def _drop(self, parcel: bytes) -> None:
+        """Let go of a reply that cannot be used, and ask again later."""
+        self._asked.pop(parcel, None)
+        self._store.drop_reply(parcel, self._backoff.due(time.time(), 1), 0)

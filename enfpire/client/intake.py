@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from enfpire.client.asking import Asker
+import numpy as np
+
+from enfpire.client.asking import NOT_FINITE, Asker
 from enfpire.client.features import whiten
 from enfpire.client.photos import Photo
 from enfpire.client.recognition import Recognition
@@ -16,6 +18,10 @@ from enfpire.client.store import JobRecord, PendingStore, Waiting
 from enfpire.errors import PhotoError
 from enfpire.wire.arrays import Floats
 from enfpire.wire.bundle import Whitening
+
+# The name of a photo that is no file begins so: it exists only in the process that submitted it.
+MARK = "#"
+NOT_ON_DISK = "it was not a file, and the process that had it ended; submit it again"
 
 
 class Extracted(Protocol):
@@ -53,7 +59,7 @@ class Intake:
         store: PendingStore,
         asker: Asker,
         whitening: Whitening,
-        extractor: Extractor | None,
+        extractor: Extractor,
         photos_per_query: int,
         window: int,
     ) -> None:
@@ -65,8 +71,8 @@ class Intake:
         self._window = window
 
     def round(self, jobs: list[JobRecord]) -> bool:
-        """Extract one query's worth of photos of each job."""
-        worked = [self._take_in(job) for job in jobs]
+        """Extract one query's worth of photos of each job, small jobs first."""
+        worked = [self._take_in(job) for job in sorted(jobs, key=lambda job: job.total)]
         return any(worked)
 
     def _take_in(self, job: JobRecord) -> bool:
@@ -78,20 +84,32 @@ class Intake:
         return bool(waiting)
 
     def take_in(self, job: str, waiting: Sequence[Waiting], photos: Sequence[Photo]) -> None:
-        """Extract `photos`, which are the waiting ones, and hand their features to the asker."""
-        if self._extractor is None:
-            raise PhotoError("this recognizer was opened without an extractor: submit features, not photos")
-        for extracted in self._extractor.stream(photos):
-            self._put(job, waiting, extracted)
+        """Extract `photos`, which are the waiting ones, and hand their features to the asker, a query at a time."""
+        for start in range(0, len(photos), self._chunk):
+            part = slice(start, start + self._chunk)
+            self._take_in_part(job, waiting[part], photos[part])
 
-    def _put(self, job: str, waiting: Sequence[Waiting], extracted: Extracted) -> None:
+    def _take_in_part(self, job: str, waiting: Sequence[Waiting], photos: Sequence[Photo]) -> None:
+        lost = [place for place, photo in enumerate(photos) if isinstance(photo, str) and photo.startswith(MARK)]
+        errors = dict.fromkeys(lost, NOT_ON_DISK)
+        places: list[int] = []
+        rows: list[Floats] = []
+        for extracted in self._extractor.stream(photos) if not lost else ():
+            errors |= {place: str(error) for place, error in extracted.failed.items()}
+            good = np.isfinite(extracted.raw).all(axis=1)
+            errors |= dict.fromkeys(np.array(extracted.places)[~good].tolist(), NOT_FINITE)
+            places += np.array(extracted.places)[good].tolist()
+            rows.append(extracted.raw[good])
+        self._refuse(job, waiting, errors)
+        if places:
+            chosen = [waiting[place] for place in places]
+            features = whiten(np.concatenate(rows), self._whitening)
+            self._asker.ask(job, [one.row for one in chosen], [one.photo for one in chosen], features)
+
+    def _refuse(self, job: str, waiting: Sequence[Waiting], errors: dict[int, str]) -> None:
         broken = [
-            Recognition(row=waiting[place].row, photo=waiting[place].photo, error=str(error))
-            for place, error in extracted.failed.items()
+            Recognition(row=waiting[place].row, photo=waiting[place].photo, error=error)
+            for place, error in sorted(errors.items())
         ]
         if broken:
             self._store.commit(job, broken, None)
-        if extracted.places:
-            chosen = [waiting[place] for place in extracted.places]
-            features = whiten(extracted.raw, self._whitening)
-            self._asker.ask(job, [one.row for one in chosen], [one.photo for one in chosen], features)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +21,13 @@ class LazyExtractor:
         self._spec = spec
         self._weights = weights
         self._loaded: PhotoExtractor | None = None
+        self._lock = threading.Lock()
 
     def stream(self, photos: Sequence[Photo]) -> Iterator[Extracted]:
         """Extract a batch after the other; raises `BundleError` where this is not the bundle's network."""
-        if self._loaded is None:
-            from enfpire.client.extractor import for_bundle
+        with self._lock:
+            if self._loaded is None:
+                from enfpire.client.extractor import for_bundle
 
-            self._loaded = for_bundle(self._spec, self._weights)
+                self._loaded = for_bundle(self._spec, self._weights)
         return self._loaded.stream(photos)

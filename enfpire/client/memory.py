@@ -93,9 +93,7 @@ class SetMemory:
         digests = [self._cells.digest(group) for group in _groups(query)]
         # read first: holding those that came may push these out
         kept = {digest: self._store.held_set(digest) for digest in digests if came and digest not in came}
-        for digest in digests:
-            if digest in came:
-                self._hold(came[digest])
+        self._store.hold_sets([body for digest in digests if (body := _checked(came.get(digest)))], self._cap)
         self._held = self._store.held_digests()
         sets = [came.get(digest) or self._remembered(parcel, digest, kept.get(digest)) for digest in digests]
         self._lacking.discard(parcel)
@@ -105,11 +103,6 @@ class SetMemory:
         """Forget the questions of all parcels but these."""
         self._asking = {parcel: groups for parcel, groups in self._asking.items() if parcel in unsettled}
 
-    def _hold(self, sent: SentSet) -> None:
-        # under a false digest it would poison the memory
-        if sent.body is not None and digest_of(sent.body) == sent.digest:
-            self._store.hold_set(sent.digest, sent.body, self._cap)
-
     def _remembered(self, parcel: bytes, digest: bytes, body: bytes | None) -> SentSet:
         if digest in self._held:
             return SentSet(digest=digest, body=None)
@@ -118,6 +111,13 @@ class SetMemory:
             self._lacking.add(parcel)
             raise CandidateSetError("the reply lacks a candidate set that the bundle names; it is asked for again")
         return SentSet(digest=digest, body=body)
+
+
+def _checked(sent: SentSet | None) -> tuple[bytes, bytes] | None:
+    """Digest and body of a set that came; under a false digest it would poison the memory."""
+    if sent is None or sent.body is None or digest_of(sent.body) != sent.digest:
+        return None
+    return sent.digest, sent.body
 
 
 def _groups(query: Query) -> list[int]:

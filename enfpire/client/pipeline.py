@@ -14,7 +14,7 @@ from enfpire.client.asking import Asker
 from enfpire.client.courier import Courier
 from enfpire.client.intake import Intake
 from enfpire.client.store import JobRecord, PendingStore
-from enfpire.errors import UnavailableError
+from enfpire.errors import NoAnswerError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,9 @@ class Pipeline:
             try:
                 done = work(jobs)
                 gone_since = None
+            except NoAnswerError as error:
+                self._fail(error)
+                done = False
             except UnavailableError as error:
                 gone_since = gone_since or time.monotonic()
                 done = self._endure(error, gone_since)

@@ -20,22 +20,23 @@ import numpy as np
 import numpy.typing as npt
 
 from enfpire.client.asking import Asker
-from enfpire.client.courier import Courier
+from enfpire.client.courier import INTERACTIVE, Courier
 from enfpire.client.exchange_link import ExchangeLink
 from enfpire.client.floor import Floor, check_floor
-from enfpire.client.intake import Extractor, Intake
+from enfpire.client.intake import MARK, Extractor, Intake
 from enfpire.client.job import Job
 from enfpire.client.memory import memory_of
+from enfpire.client.opening import find_credential, open_pinned, read_bundle
 from enfpire.client.photos import Photo
 from enfpire.client.pipeline import Pipeline
 from enfpire.client.recognition import Recognition
 from enfpire.client.resolving import WorkerResolution, resolve_here
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobRecord, JobState, PendingStore, Waiting, open_store
-from enfpire.errors import BundleError, PhotoError, UnavailableError, UsageError
+from enfpire.errors import PhotoError, UnavailableError, UsageError
 from enfpire.exchange.clients import Credential
-from enfpire.wire.arrays import check_shape
-from enfpire.wire.bundle import SignedBundle, open_bundle
+from enfpire.wire.arrays import check_shape, normalised
+from enfpire.wire.bundle import SignedBundle
 
 Features = npt.NDArray[np.float32]
 
@@ -61,7 +62,7 @@ class Recognizer:
         link: ExchangeLink,
         credential: Credential,
         settings: ClientSettings,
-        extractor: Extractor | None = None,
+        extractor: Extractor,
     ) -> None:
         self.bundle = signed.bundle
         self._digest = signed.digest
@@ -112,33 +113,38 @@ class Recognizer:
             link = opened.enter_context(closing(ExchangeLink(exchange, own.client, signed.bundle.gallery)))
             link.check()
             made = extractor() if callable(extractor) else extractor
-            recognizer = cls(signed, kept, link, own, settings, made or _default_extractor(signed))
+            recognizer = cls(signed, kept, link, own, settings, made or _default_extractor(signed, settings))
             opened.pop_all()  # from now on `close` closes them
         return recognizer
 
     def submit(self, photos: Sequence[Photo] | Features, *, label: str = "") -> Job:
         """Submit photos (paths, PIL images, arrays (h, w, 3) uint8) or features (n, d) float32.
 
-        Paths are read in the background, and after a restart again; everything else becomes features at once.
-        A photo that cannot be used, or a feature with NaN, becomes a recognition with an error. Raises
-        `FeatureError` for features of the wrong shape, `UsageError` for no photo at all.
+        Paths are read in the background, and after a restart again; a few paths, and everything else, become
+        features at once. Features are normalised. A photo that cannot be used, or a feature with NaN, becomes a
+        recognition with an error. Raises `FeatureError` for features of the wrong shape, `UsageError` for no photo.
         """
+        if isinstance(photos, (str, Path)):
+            raise UsageError("give a list of photos; for a single one use `recognize`")
         features = check_shape(photos, self.bundle.dimensions) if isinstance(photos, np.ndarray) else None
         if not len(photos):
             raise UsageError("there is no photo to recognise")
         paths = features is None and all(isinstance(photo, (str, Path)) for photo in photos)
-        names = [str(photo) for photo in photos] if paths else [f"#{row}" for row in range(len(photos))]
+        names = [_name(photo, row) if paths else f"{MARK}{row}" for row, photo in enumerate(photos)]
         record = self._open_job(names, label)
-        if features is not None:
-            self._ask_features(record, names, features)
-        elif not paths:
-            waiting = [Waiting(row, name) for row, name in enumerate(names)]
-            self._intake.take_in(record.id, waiting, list(photos))
+        try:
+            if features is not None:
+                self._ask_features(record, names, normalised(features))
+            elif not paths or len(photos) <= INTERACTIVE:
+                self._intake.take_in(record.id, [Waiting(*one) for one in enumerate(names)], list(photos))
+        except BaseException:
+            self._store.set_state(record.id, JobState.CANCELLED)
+            raise
         self._pipeline.follow(record)
         return Job(record, self._store, self._pipeline)
 
     def recognize(self, photo: Photo, *, timeout: float | None = None) -> Recognition:
-        """Recognise one photo and wait for it, at most `timeout` seconds.
+        """Recognise one photo and wait for it, at most `timeout` seconds; the store keeps nothing of it.
 
         Raises `PhotoError` where it cannot be used, `UnavailableError` where no answer came in time.
         """
@@ -146,6 +152,7 @@ class Recognizer:
         if not job.wait(timeout).done:
             raise UnavailableError(f"no answer within {timeout} s; job {job.id} goes on, and can be resumed")
         recognition = next(job.results(wait=False))
+        self._store.forget(job.id)
         if recognition.error is not None:
             raise PhotoError(recognition.error)
         return recognition
@@ -212,6 +219,11 @@ class Recognizer:
             self._pipeline.asker.ask(record.id, rows, names[start : start + step], features[start : start + step])
 
 
+def _name(path: Photo, row: int) -> str:
+    """What a photo is called in the store; a file by its whole path, for the job may go on in another folder."""
+    return str(Path(path).expanduser().absolute()) if isinstance(path, (str, Path)) else f"{MARK}{row}"
+
+
 def _settings(settings: ClientSettings | None, store: str | None, memory: bool) -> ClientSettings:
     changes: dict[str, Any] = {} if store is None else {"store": store}
     if not memory:
@@ -219,42 +231,7 @@ def _settings(settings: ClientSettings | None, store: str | None, memory: bool) 
     return (settings or ClientSettings()).model_copy(update=changes)
 
 
-def _default_extractor(signed: SignedBundle) -> Extractor:
+def _default_extractor(signed: SignedBundle, settings: ClientSettings) -> Extractor:
     from enfpire.client.lazy_extractor import LazyExtractor
 
-    return LazyExtractor(signed.bundle.extractor)
-
-
-def read_bundle(bundle: str | Path | bytes) -> bytes:
-    """Bytes of a bundle; raises `BundleError` where the file cannot be read."""
-    if isinstance(bundle, bytes):
-        return bundle
-    try:
-        return Path(bundle).expanduser().read_bytes()
-    except OSError as error:
-        raise BundleError(f"the bundle {str(bundle)!r} cannot be read: {error.strerror}") from error
-
-
-def open_pinned(data: bytes, store: PendingStore, operator_key: bytes | None) -> SignedBundle:
-    """Open a bundle under `operator_key`, or else the gallery's pinned key, or else under the one that signed it.
-
-    Raises `SignatureError` for another key.
-    """
-    signed = open_bundle(data, operator_key)
-    pinned = store.pinned(signed.bundle.gallery)
-    return signed if operator_key is not None or pinned is None else open_bundle(data, pinned)
-
-
-def find_credential(credential: Credential | str | Path | None, settings: ClientSettings) -> Credential:
-    """The client's credential: as given, from its file, or from the environment."""
-    if isinstance(credential, Credential):
-        return credential
-    try:
-        if credential is not None:
-            return Credential.model_validate_json(Path(credential).expanduser().read_bytes())
-        return Credential(client=settings.id, key=settings.key)
-    except (OSError, ValueError):
-        raise UsageError(
-            "no valid credential: give the file that the operator made with `enfpire clients add`, "
-            "or set ENFPIRE_CLIENT_ID and ENFPIRE_CLIENT_KEY"
-        ) from None
+    return LazyExtractor(signed.bundle.extractor, Path(settings.weights) if settings.weights else None)

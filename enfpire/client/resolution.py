@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections import OrderedDict
 
 from enfpire.client.match import Match
 from enfpire.client.protocol import resolve
@@ -12,19 +12,33 @@ from enfpire.errors import StoreError, WireError
 from enfpire.wire.bundle import SignedBundle, open_bundle
 from enfpire.wire.reply import decode_response
 
+OPENED_BUNDLES = 8
 
-@lru_cache(maxsize=8)
-def _opened(data: bytes) -> SignedBundle:
-    return open_bundle(data)
+# By digest, which names the content whichever store it is from. A large bundle takes long to read and to check.
+_opened: OrderedDict[bytes, SignedBundle] = OrderedDict()
 
 
 def bundle_of(store: PendingStore, job: str) -> SignedBundle:
-    """The bundle under which a job was submitted; raises `StoreError` where the store lost it."""
+    """The bundle under which a job was submitted, read from the store once by a process.
+
+    Raises `StoreError` where the store lost the job or the bundle.
+    """
     record = store.job(job)
-    data = None if record is None else store.bundle(record.bundle)
-    if data is None:
+    signed = None if record is None else _opened.get(record.bundle) or _read(store, record.bundle)
+    if signed is None:
         raise StoreError("the store has no bundle for this job; submit the photos again")
-    return _opened(data)
+    return signed
+
+
+def _read(store: PendingStore, digest: bytes) -> SignedBundle | None:
+    data = store.bundle(digest)
+    signed = None if data is None else open_bundle(data)
+    if signed is None or signed.digest != digest:
+        return None
+    _opened[digest] = signed
+    while len(_opened) > OPENED_BUNDLES:
+        _opened.popitem(last=False)
+    return signed
 
 
 def resolve_parcel(store: PendingStore, parcel_id: bytes) -> int:

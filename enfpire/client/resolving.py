@@ -16,6 +16,7 @@ from enfpire.wire.names import RESOLVE_QUEUE, RESOLVE_TASK
 logger = logging.getLogger(__name__)
 
 TRIES = 2
+MOST_REMEMBERED = 4096
 
 
 def resolve_here(store: PendingStore) -> Callable[[bytes], None]:
@@ -41,6 +42,8 @@ class WorkerResolution:
     def __call__(self, parcel: bytes) -> None:
         """Resolve a parcel whose reply is in the store."""
         self._sent[parcel] += 1
+        if len(self._sent) > MOST_REMEMBERED:
+            self._sent = Counter({parcel: self._sent[parcel]})
         if self._sent[parcel] <= TRIES:
             publish(self._app, RESOLVE_TASK, RESOLVE_QUEUE, parcel)
             return

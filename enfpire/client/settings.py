@@ -17,8 +17,9 @@ class ClientSettings(BaseSettings):
 
     id: str = Field(default="", description="the id that the operator registered")
     key: str = Field(default="", repr=False, description="the key that came with it, 64 hexadecimal digits")
-    store: str = Field(default="~/.enfpire", description="directory, *.sqlite file, or redis:// URL")
+    store: str = Field(default="~/.enfpire", repr=False, description="directory, *.sqlite file, or redis:// URL")
     broker_url: str = Field(default="", repr=False, description="the client's own Redis, for resolution workers")
+    weights: str = Field(default="", description="weights file, where the bundle's network needs one")
     photos_per_query: Annotated[int, Field(ge=1, le=1024)] = 256
     window: Annotated[int, Field(ge=1)] = Field(default=8, description="most queries on their way at a time")
     deadline_seconds: Annotated[float, Field(gt=0)] = Field(default=10, description="then a query is asked again")

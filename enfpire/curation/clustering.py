@@ -9,6 +9,8 @@ from enfpire.wire.arrays import Floats, Indices, normalised
 
 STARTS = 4
 ROUNDS = 30
+# An optimal assignment takes time with the cube of the points and memory with their square: beyond, one start must do.
+MANY_POINTS = 1_500
 
 
 def spherical_kmeans(points: Floats, clusters: int, seed: int = 0) -> Floats:
@@ -52,7 +54,8 @@ def balanced_clusters(points: Floats, clusters: int, seed: int = 0) -> Indices:
     The assignment of each round is optimal (Hungarian method) for the centres of the last.
     """
     random = np.random.default_rng(seed)
-    runs = [_balanced_run(points, clusters, random) for _ in range(STARTS)]
+    starts = 1 if len(points) > MANY_POINTS else STARTS
+    runs = [_balanced_run(points, clusters, random) for _ in range(starts)]
     return max(runs, key=lambda run: run[0])[1]
 
 

@@ -110,9 +110,10 @@ def enroll(
     _enroll_photos(workspace, gallery, extractor, found, tally, progress or _silent)
     if not workspace.classes(gallery):
         raise GalleryError(f"none of {tally.done} photos can be used; the first: {tally.broken[0].reason}")
-    removed = _replace(workspace, gallery, tally) if replace else 0
-    workspace.set_infos(gallery, infos or {})
-    return _report(workspace, gallery, found, tally, removed, infos or {})
+    # a class whose photos are all broken is left alone
+    removed = workspace.keep_only(gallery, tally.contents) if replace else 0
+    unused = workspace.set_infos(gallery, infos or {})
+    return _report(workspace, gallery, found, tally, removed, unused)
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -178,18 +179,17 @@ def _commit(
         tally.contents.setdefault(one.name, set()).add(one.content)
 
 
-def _replace(workspace: Workspace, gallery: str, tally: _Tally) -> int:
-    """Forget what the folder no longer has; a class whose photos are all broken is left alone."""
-    return sum(workspace.keep_only(gallery, name, contents) for name, contents in tally.contents.items())
-
-
 def _report(
-    workspace: Workspace, gallery: str, found: list[ClassPhotos], tally: _Tally, removed: int, infos: dict[str, Any]
+    workspace: Workspace,
+    gallery: str,
+    found: list[ClassPhotos],
+    tally: _Tally,
+    removed: int,
+    unused: tuple[str, ...],
 ) -> EnrollReport:
-    classes = workspace.classes(gallery)
     usable = sum(len(contents) for contents in tally.contents.values())
     return EnrollReport(
-        classes=len(classes),
+        classes=len(workspace.classes(gallery)),
         photos=workspace.photos(gallery),
         added=tally.added,
         unchanged=usable - tally.added,
@@ -198,5 +198,5 @@ def _report(
         broken=tuple(tally.broken),
         empty=tuple(one.name for one in found if one.name not in tally.contents),
         shared=workspace.shared(gallery),
-        unused=tuple(sorted(set(infos) - set(classes))),
+        unused=unused,
     )

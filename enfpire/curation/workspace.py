@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -108,25 +108,20 @@ class Workspace:
             db.execute("INSERT OR IGNORE INTO galleries VALUES (?, ?)", (gallery, number))
             return sum(add_photo(db, gallery, number, extractor.dimensions, photo) for photo in photos)
 
-    def set_infos(self, gallery: str, infos: dict[str, Any]) -> None:
-        """Set the info records of classes of this gallery; names of no class are passed over.
+    def set_infos(self, gallery: str, infos: dict[str, Any]) -> tuple[str, ...]:
+        """Set the info records of classes of this gallery; the names that are of no class, sorted.
 
         Raises `GalleryError` for an info that is too large or not JSON.
         """
         rows = [(encode_info(info), gallery, name) for name, info in infos.items()]
         with self._transaction() as db:
             db.executemany("UPDATE classes SET info = ? WHERE gallery = ? AND name = ?", rows)
+        return tuple(sorted(set(infos) - set(self.classes(gallery))))
 
-    def keep_only(self, gallery: str, name: str, contents: Iterable[bytes]) -> int:
-        """Remove the photos of a class except these; how many were removed."""
+    def keep_only(self, gallery: str, contents: Mapping[str, Collection[bytes]]) -> int:
+        """Remove the photos of each of these classes except those contents; how many were removed."""
         with self._transaction() as db:
-            found = db.execute(
-                "SELECT photos.number, content FROM photos JOIN classes ON classes.number = class "
-                "JOIN features ON features.number = feature WHERE gallery = ? AND name = ?",
-                (gallery, name),
-            ).fetchall()
-            kept = set(contents)
-            gone = [(row,) for row, content in found if content not in kept]
+            gone = [row for name, kept in contents.items() for row in _photos_but(db, gallery, name, kept)]
             db.executemany("DELETE FROM photos WHERE number = ?", gone)
             sweep(db)
         return len(gone)
@@ -210,3 +205,13 @@ class Workspace:
             self._db.execute(f"BEGIN {mode}")
             with self._db:
                 yield self._db
+
+
+def _photos_but(db: sqlite3.Connection, gallery: str, name: str, kept: Collection[bytes]) -> list[tuple[int]]:
+    """Numbers of a class's photos without the contents that are kept."""
+    found = db.execute(
+        "SELECT photos.number, content FROM photos JOIN classes ON classes.number = class "
+        "JOIN features ON features.number = feature WHERE gallery = ? AND name = ?",
+        (gallery, name),
+    )
+    return [(row,) for row, content in found if content not in kept]

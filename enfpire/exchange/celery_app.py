@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from celery import Celery
 from kombu import Exchange, Queue
 
-from enfpire.exchange.lost_acks import let_go_of_lost_acks
 from enfpire.wire.names import KEY_PREFIX
 
 
@@ -21,7 +20,6 @@ def celery_app(name: str, url: str, queues: Sequence[str], task_seconds: int, in
 
     `task_seconds` is the hard time limit of a task. Names in `include` are modules with its tasks.
     """
-    let_go_of_lost_acks()
     app = Celery(name, broker=url, include=list(include), set_as_current=False)
     app.conf.update(
         task_queues=[direct_queue(queue) for queue in queues],

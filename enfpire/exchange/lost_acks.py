@@ -30,5 +30,8 @@ class LettingGo(redis.QoS):
 
 
 def let_go_of_lost_acks() -> None:
-    """Use it in this process, from the next connection on."""
+    """Use it in this process, from the next connection on.
+
+    For workers alone: it changes kombu for everybody in the process, and a client may be part of another application.
+    """
     redis.Channel.QoS = LettingGo

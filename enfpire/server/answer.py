@@ -5,7 +5,7 @@ reply = answer(query, lookup)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,7 +16,10 @@ from enfpire.wire.arrays import Array, Floats
 from enfpire.wire.bundle import Serving
 from enfpire.wire.candidates import digest_of
 from enfpire.wire.query import Groups, Query, Vectors
-from enfpire.wire.reply import Reply, SentSet
+from enfpire.wire.reply import REPLY_CAP, Reply, SentSet
+
+# At most so many rows are looked up together.
+ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class EncodedSet:
     def of(cls, body: bytes) -> EncodedSet:
         """An encoded set with the digest of its bytes."""
         return cls(digest_of(body), body)
+
+
+class ReplyTooLargeError(Exception):
+    """The candidate sets of a query do not fit into one reply; never leaves the server but as a code."""
 
 
 class Lookup(Protocol):
@@ -47,19 +54,51 @@ class Lookup(Protocol):
 def answer(query: Query, serving: Serving, lookup: Lookup) -> Reply:
     """Candidate sets for every row of the query, each distinct set once.
 
-    Raises `WireError` when the query does not fit the bundle that it names.
+    Raises `WireError` when the query does not fit the bundle that it names, `ReplyTooLargeError` as soon as the sets
+    are larger than a reply may be.
     """
+    collected = _Collected(frozenset(query.held))
     match query.protected:
         case Groups() as groups:
-            found = lookup.by_group(_checked_groups(groups, serving))
+            numbers = _checked_groups(groups, serving)
+            collected.take_all(len(numbers), lambda rows: lookup.by_group(numbers[rows]))
         case Vectors() as vectors:
-            found = lookup.around(_checked_vectors(vectors, serving))
-    places: dict[bytes, int] = {}
-    index = [places.setdefault(one.digest, len(places)) for one in found]
-    distinct = {one.digest: one for one in found}
-    held = set(query.held)
-    sets = tuple(SentSet(digest=d, body=None if d in held else distinct[d].body) for d in places)
-    return Reply(sets=sets, index=Array.of(np.array(index), "u4"))
+            floats = _checked_vectors(vectors, serving)
+            collected.take_all(len(floats), lambda rows: lookup.around(floats[rows]))
+    return Reply(sets=tuple(collected.sets.values()), index=Array.of(np.array(collected.index), "u4"))
+
+
+class _Collected:
+    """The sets so far, each once and without its body where the client holds it, and which row has which."""
+
+    def __init__(self, held: frozenset[bytes]) -> None:
+        self.sets: dict[bytes, SentSet] = {}
+        self.index: list[int] = []
+        self._held = held
+        self._places: dict[bytes, int] = {}
+        self._room = REPLY_CAP
+        self._largest = 0
+
+    def take_all(self, rows: int, find: Callable[[slice], list[EncodedSet]]) -> None:
+        """Look up all rows, no more at a time than there is room for, judged by the sets so far."""
+        start = 0
+        while start < rows:
+            # one row at first: nobody knows yet how large a set is
+            count = max(1, min(ROWS_AT_ONCE, self._room // self._largest)) if self._largest else 1
+            for one in find(slice(start, start + count)):
+                self._take(one)
+            start += count
+
+    def _take(self, found: EncodedSet) -> None:
+        self._largest = max(self._largest, len(found.body))
+        self.index.append(self._places.setdefault(found.digest, len(self._places)))
+        if found.digest in self.sets:
+            return
+        body = None if found.digest in self._held else found.body
+        self._room -= len(body or b"")
+        if self._room < 0:
+            raise ReplyTooLargeError
+        self.sets[found.digest] = SentSet(digest=found.digest, body=body)
 
 
 def _checked_groups(groups: Groups, serving: Serving) -> list[int]:

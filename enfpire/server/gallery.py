@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 from pymilvus import MilvusClient
 
-from enfpire.errors import UnavailableError
+from enfpire.errors import UnavailableError, WireError
 from enfpire.server.answer import EncodedSet
 from enfpire.server.connection import connect
 from enfpire.server.gallery_reader import load_version, nearest_classes, read_column
@@ -52,7 +52,7 @@ class MilvusLookup:
     """Candidate sets of the version that a bundle is served from.
 
     A group's set costs look-ups by key alone, however large the gallery is. The first question makes the first call.
-    Questions raise `UnavailableError` when Milvus fails, or has not got the version.
+    Questions raise `UnavailableError` when Milvus fails, or has not got the version, or has damaged rows of it.
     """
 
     def __init__(self, client: MilvusClient, serving: Serving) -> None:
@@ -96,7 +96,8 @@ class MilvusLookup:
 
     def _members(self, groups: Sequence[int]) -> list[Indices]:
         texts = read_column(self._client, self._sets, "group", groups, "members")
-        return [decode_members(str(text)) for text in texts]
+        with _whole(self._sets):
+            return [decode_members(str(text)) for text in texts]
 
     def _nearest(self, vectors: Floats) -> list[Indices]:
         serving = self._serving
@@ -106,13 +107,26 @@ class MilvusLookup:
     def _sets_of(self, members: list[Indices]) -> list[EncodedSet]:
         cards = self._cards(np.unique(np.concatenate(members)))
         distinct = {classes.tobytes(): classes for classes in members}
-        encoded = {
-            key: EncodedSet.of(encode_set(collect([cards[number] for number in classes.tolist()])))
-            for key, classes in distinct.items()
-        }
+        with _whole(self._classes):
+            encoded = {
+                key: EncodedSet.of(encode_set(collect([cards[number] for number in classes.tolist()])))
+                for key, classes in distinct.items()
+            }
         return [encoded[classes.tobytes()] for classes in members]
 
     def _cards(self, classes: Indices) -> dict[int, CandidateSet]:
         texts = read_column(self._client, self._classes, "row", first_row(classes).tolist(), "card")
-        cards = [decode_set(base64.b64decode(str(text))) for text in texts]
+        with _whole(self._classes):
+            cards = [decode_set(base64.b64decode(str(text))) for text in texts]
         return dict(zip(classes.tolist(), cards, strict=True))
+
+
+@contextmanager
+def _whole(name: str) -> Iterator[None]:
+    """Turn what damaged rows raise into advice for the operator: it is not the query that is wrong."""
+    try:
+        yield
+    except (WireError, ValueError, TypeError) as error:
+        raise UnavailableError(
+            f"{name} in Milvus holds damaged rows; restore it from a backup, or drop it there and publish that version again"
+        ) from error

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from enfpire.errors import Code, UnavailableError, WireError
-from enfpire.server.answer import Lookup, answer
+from enfpire.server.answer import Lookup, ReplyTooLargeError, answer
 from enfpire.wire.bundle import Serving
 from enfpire.wire.query import SEALED_CAP, Request, unseal, verified
 from enfpire.wire.reply import REPLY_CAP, Reply, Response, encode_response
 
 logger = logging.getLogger(__name__)
+
+# No client waits that long; a recorded request is of no use to anybody for longer than this.
+LONGEST_WAIT_SECONDS = 3600
 
 
 class Directory(Protocol):
@@ -79,8 +82,11 @@ def _result(request: Request, sealed: bytes, directory: Directory, galleries: Ga
         return Code.UNKNOWN_CLIENT
     if not verified(sealed, secret):
         return Code.BAD_SIGNATURE
-    if request.expires < time.time():
+    now = time.time()
+    if request.expires < now:
         return Code.EXPIRED
+    if request.expires > now + LONGEST_WAIT_SECONDS:
+        return Code.BAD_QUERY
     serving = directory.serving(request.query.bundle)
     if serving is None or serving.gallery != request.query.gallery:
         return Code.UNKNOWN_BUNDLE
@@ -92,5 +98,8 @@ def _looked_up(request: Request, serving: Serving, galleries: Galleries) -> Repl
         return answer(request.query, serving, galleries(serving))
     except WireError:
         return Code.BAD_QUERY
-    except UnavailableError:
+    except ReplyTooLargeError:
+        return Code.TOO_LARGE
+    except UnavailableError as error:
+        logger.warning("the gallery cannot be read: %s", error)
         return Code.TRY_AGAIN

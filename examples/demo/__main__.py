@@ -145,7 +145,7 @@ def _publish_all(workspace: Workspace, service: LocalService) -> dict[str, Publi
 
 
 def _stage(workspace: Workspace, folder: Path, service: LocalService, extractor: PhotoExtractor) -> Stage:
-    photos = [str(path) for path in find_photos(folder)]
+    photos = [str(path) for path in find_photos(folder.absolute())]
     with _bar("extracting query photos", len(photos)) as report:
         kept = extract_once(extractor, photos, report)
     enrolled = workspace.load(GALLERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,19 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 NEEDLE = 16
-BLOCK = 16 * 1024 * 1024
-HASH_BITS = 24
-# bytes that a program may well hold by chance, such as zeros or a repeated value, prove nothing
+BLOCK = 1024 * 1024
+HASH_BITS = 22
+# Bytes that a program may well hold by chance, such as zeros or a repeated value, prove nothing; and where a needle
+# begins so, nearly every place would have to be looked at.
 FEWEST_DISTINCT = 8
+FEWEST_DISTINCT_IN_FRONT = 3
 
-Bytes = npt.NDArray[np.uint8]
+_REGION = re.compile(r"^(?=[0-9a-f]+-[0-9a-f]+ )", re.MULTILINE)
+_USED = re.compile(r"^(?:Rss|Swap): +(\d+) kB", re.MULTILINE)
 
 
 def slices(data: bytes) -> Iterator[bytes]:
     """All pieces of 16 bytes that lie one after the other in `data`, except those that anything may hold."""
     for start in range(0, len(data) - NEEDLE + 1, NEEDLE):
         piece = data[start : start + NEEDLE]
-        if len(set(piece)) >= FEWEST_DISTINCT:
+        if len(set(piece)) >= FEWEST_DISTINCT and len(set(piece[:4])) >= FEWEST_DISTINCT_IN_FRONT:
             yield piece
 
 
@@ -73,15 +77,21 @@ def _hashed(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 
 def memory_of(pid: int) -> Iterator[bytes]:
-    """Everything that a process has in memory and can read, region by region."""
-    process = Path(f"/proc/{pid}")
-    regions = [line.split() for line in (process / "maps").read_text(encoding="utf-8").splitlines()]
-    with (process / "mem").open("rb", buffering=0) as memory:
-        for region in regions:
-            if not region[1].startswith("r") or region[-1] in ("[vvar]", "[vsyscall]"):
-                continue
-            start, end = (int(edge, 16) for edge in region[0].split("-"))
+    """Everything that a process has in memory, region by region, but for files that it can only read."""
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for start, end in regions(pid):
             yield from _readable(memory.fileno(), start, end)
+
+
+def regions(pid: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each region that may hold what a process has written or received."""
+    for text in _REGION.split(Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8"))[1:]:
+        first, rest = text.split("\n", 1)
+        edges, rights, _, _, inode, *_ = first.split()
+        used = sum(int(kib) for kib in _USED.findall(rest))
+        if used and "r" in rights and (inode == "0" or "w" in rights) and "[v" not in first:
+            start, end = edges.split("-")
+            yield int(start, 16), int(end, 16)
 
 
 def _readable(descriptor: int, start: int, end: int) -> Iterator[bytes]:

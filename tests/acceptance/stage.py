@@ -29,7 +29,7 @@ from enfpire.client.protocol import protect, resolve
 from enfpire.client.recognizer import Recognizer
 from enfpire.client.settings import ClientSettings
 from enfpire.curation.entries import PhotoEntry
-from enfpire.curation.fit import CellsOptions, Fit, Options, VectorOptions, fit_base, fit_transform
+from enfpire.curation.fit import CellsOptions, Fit, Options, VectorOptions, encode_fit, fit_base, fit_transform
 from enfpire.curation.held_out import Recipe
 from enfpire.curation.publish import choose_members, draft_version, publish
 from enfpire.curation.workspace import Workspace
@@ -208,7 +208,10 @@ def build_stage(folder: Path) -> Iterator[Stage]:
             fill(workspace, extractor, kept, photos["gallery"])
             base = fit_base(workspace.load(GALLERY), Recipe())
             fits = {name: fit_transform(base, options) for name, options in FITS.items()}
+            workspace.save_fit(GALLERY, encode_fit(fits["cells"]))
             key = workspace.operator_key()
+        with connect(service.exchange_url) as exchange:
+            credential = add_client(exchange, "acceptance")
         yield Stage(
             folder=folder,
             service=service,
@@ -218,7 +221,7 @@ def build_stage(folder: Path) -> Iterator[Stage]:
             published={
                 name: publish_fit(fitted, key, service, folder / f"{name}.enfpire") for name, fitted in fits.items()
             },
-            credential=add_client(connect(service.exchange_url), "acceptance"),
+            credential=credential,
         )
 
 

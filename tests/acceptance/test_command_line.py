@@ -210,6 +210,28 @@ class Props:
         usual |= {f"--{name.replace('_', '-')}": value for name, value in options.items()}
         return ["recognize", self.stage.photos[0], *(part for pair in usual.items() for part in pair)]
 
+    def enroll(self, photos: Path, gallery: str = GALLERY) -> list[object]:
+        return ["enroll", photos, "--gallery", gallery, "--workspace", self.folder / "enrolled"]
+
+    def fit(self, classes: int, *options: object, gallery: str = GALLERY) -> list[object]:
+        return ["fit", "--gallery", gallery, *options, "--workspace", self.gallery(classes)]
+
+    def publish(self, gallery: str) -> list[object]:
+        """Publish to a Milvus that is not there."""
+        servers = ("--exchange", self.stage.service.exchange_url, "--milvus", f"http://127.0.0.1:{CLOSED}")
+        workspace = self.stage.folder / "workspace"
+        return ["publish", "-g", gallery, "--out", self.folder / "out.enfpire", *servers, "--workspace", workspace]
+
+    def verify(self, key: str) -> list[object]:
+        return ["bundle", "verify", self.stage.published["cells"].path, "--operator-key", key]
+
+    def add_client(self, client: str) -> list[object]:
+        url = self.stage.service.exchange_url
+        return ["clients", "add", client, "--out", self.folder / "added.json", "--exchange", url]
+
+    def locked(self) -> str:
+        return self.stage.service.exchange_url.replace("redis://:", "redis://:no")
+
     def gallery(self, classes: int) -> Path:
         """A workspace with so many classes."""
         folder = self.folder / f"workspace-{classes}"
@@ -247,38 +269,39 @@ CLOSED = free_port()
 NOBODY = f"redis://127.0.0.1:{CLOSED}/0"
 K = "--classes-per-group"
 BAD = {
-    "an empty folder to enrol": Bad(2, "photo", lambda p: ["enroll", p.empty(), "-g", GALLERY, "--workspace", p.folder / "w"]),
-    "a folder that is not there": Bad(2, "nowhere", lambda p: ["enroll", p.folder / "nowhere", "-g", GALLERY, "--workspace", p.folder / "w"]),
-    "a name that cannot be one": Bad(2, "lower-case", lambda p: ["enroll", p.empty(), "-g", "Milk & Tea", "--workspace", p.folder / "w"]),
-    "an empty folder to recognise": Bad(2, "photo", lambda p: ["recognize", p.empty(), *p.recognize()[2:]]),
+    "an empty folder to enrol": Bad(8, "make a folder a class", lambda p: p.enroll(p.empty())),
+    "a folder that is not there": Bad(2, "nowhere", lambda p: p.enroll(p.folder / "nowhere")),
+    "a name that cannot be one": Bad(2, "lower-case", lambda p: p.enroll(p.empty(), "Milk & Tea")),
+    "an empty folder to recognise": Bad(2, "no photo", lambda p: ["recognize", p.empty(), *p.recognize()[2:]]),
     "an output of no known kind": Bad(2, ".jsonl", lambda p: p.recognize(out=p.folder / "out.txt")),
-    "one class": Bad(8, "enrol more", lambda p: ["fit", "-g", GALLERY, K, 2, "--workspace", p.gallery(1)]),
-    "fewer classes than k": Bad(8, "enrol more", lambda p: ["fit", "-g", GALLERY, K, 6, "--workspace", p.gallery(5)]),
-    "no k": Bad(2, K, lambda p: ["fit", "-g", GALLERY, "--workspace", p.gallery(5)]),
-    "a gallery that nobody enrolled": Bad(8, "enroll", lambda p: ["fit", "-g", "other", K, 2, "--workspace", p.gallery(5)]),
-    "a gallery that was not fitted": Bad(8, "enfpire fit", lambda p: ["publish", "-g", GALLERY, "--out", p.folder / "b", "--exchange", NOBODY, "--milvus", "http://127.0.0.1:1", "--workspace", p.gallery(5)]),
-    "identity without --insecure": Bad(2, "--insecure", lambda p: ["fit", "-g", GALLERY, "--transform", "identity", "--workspace", p.gallery(5)]),
+    "an output in no folder": Bad(2, "make it first", lambda p: p.recognize(out=p.folder / "none" / "out.csv")),
+    "one class": Bad(8, "enrol more", lambda p: p.fit(1, K, 2)),
+    "fewer classes than k": Bad(8, "enrol more", lambda p: p.fit(5, K, 6)),
+    "no k": Bad(2, K, lambda p: p.fit(5)),
+    "a gallery that nobody enrolled": Bad(8, "enfpire enroll", lambda p: p.fit(5, K, 2, gallery="other")),
+    "a gallery that was not fitted": Bad(8, "enfpire fit", lambda p: p.publish("other")),
+    "identity without --insecure": Bad(2, "--insecure", lambda p: p.fit(5, "--transform", "identity")),
     "a damaged bundle": Bad(5, "fetch", lambda p: p.recognize(p.damaged())),
     "a damaged bundle to look at": Bad(5, "fetch", lambda p: ["bundle", "show", p.damaged()]),
     "something else than a bundle": Bad(5, "fetch", lambda p: ["bundle", "show", p.stage.photos[0]]),
-    "a bundle that is not there": Bad(5, "cannot be read", lambda p: ["bundle", "show", p.folder / "none.enfpire"]),
+    "a bundle that is not there": Bad(5, "cannot be read", lambda p: ["bundle", "show", p.folder / "[none]"]),
     "a stale bundle": Bad(7, "fetch the current one", lambda p: p.recognize(p.stale())),
     "another operator's key": Bad(5, "operator", lambda p: p.recognize(operator_key="ab" * 32)),
-    "another operator's key to verify": Bad(5, "operator", lambda p: ["bundle", "verify", p.stage.published["cells"].path, "--operator-key", "ab" * 32]),
+    "another operator's key to verify": Bad(5, "operator", lambda p: p.verify("ab" * 32)),
     "a key that is none": Bad(2, "64 hexadecimal", lambda p: p.recognize(operator_key="key")),
-    "a client's key that is wrong": Bad(7, "ask for a new credential", lambda p: p.recognize(credential=p.wrong_key())),
+    "a client's key that is wrong": Bad(7, "ask for a new", lambda p: p.recognize(credential=p.wrong_key())),
     "a credential that is none": Bad(2, "clients add", lambda p: p.recognize(credential=p.damaged())),
-    "a client that exists": Bad(2, "exists", lambda p: ["clients", "add", p.stage.credential.client, "--out", p.folder / "c.json", "--exchange", p.stage.service.exchange_url]),
+    "a client that exists": Bad(2, "exists", lambda p: p.add_client(p.stage.credential.client)),
     "an exchange that is not there": Bad(10, "is it running", lambda p: p.recognize(exchange=NOBODY)),
-    "an exchange with another password": Bad(10, "credential", lambda p: p.recognize(exchange=p.stage.service.exchange_url.replace("redis://:", "redis://:no"))),
+    "an exchange with another password": Bad(10, "credential", lambda p: p.recognize(exchange=p.locked())),
     "an exchange that is no URL": Bad(10, "redis://", lambda p: p.recognize(exchange="127.0.0.1")),
-    "a Milvus that is not there": Bad(10, "Milvus", lambda p: ["publish", "-g", GALLERY, "--out", p.folder / "b", "--exchange", p.stage.service.exchange_url, "--milvus", f"http://127.0.0.1:{CLOSED}", "--workspace", p.stage.folder / "workspace"]),
-    "less than the floor of classes": Bad(5, "--min-classes-per-group", lambda p: p.recognize(min_classes_per_group=7)),
+    "a Milvus that is not there": Bad(10, "no Milvus", lambda p: p.publish(GALLERY)),
+    "less than the floor of classes": Bad(5, "--min-classes", lambda p: p.recognize(min_classes_per_group=7)),
     "more than the floor of bits": Bad(5, "--max-leak-bits", lambda p: p.recognize(max_leak_bits=1.5)),
     "an unproved bundle": Bad(5, "--accept-unproved", lambda p: p.recognize(p.stage.published["projection"].path)),
     "an insecure bundle": Bad(5, "--insecure", lambda p: p.recognize(p.stage.published["identity"].path)),
-    "a job that is not there": Bad(2, "jobs list", lambda p: ["jobs", "cancel", "0123456789abcdef", "--store", p.folder / "store"]),
-}  # fmt: skip
+    "a job that is not there": Bad(2, "jobs list", lambda p: ["jobs", "cancel", "0" * 16, "--store", p.folder / "s"]),
+}
 
 
 @pytest.fixture(scope="module")

@@ -113,7 +113,7 @@ def test_a_lost_query_is_asked_again(stage: Stage, exchange: redis.Redis, tmp_pa
     assert first == second
 
 
-def replies(exchange: redis.Redis) -> set[bytes]:
+def replies(exchange: redis.Redis) -> set[bytes | str]:
     """Names of the reply lists that are there."""
     return set(exchange.keys(f"{KEY_PREFIX}reply:*"))
 

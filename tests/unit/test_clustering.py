@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from enfpire.curation import clustering
 from enfpire.curation.clustering import assign_equally, balanced_clusters, equal_sizes, spherical_kmeans
-from enfpire.wire.arrays import Floats, normalised
+from enfpire.wire.arrays import Floats, Indices, normalised
 from tests.unit.synthetic import means, photos
 
 # multiples of a sixteenth: sums are exact, so that optima can be compared without a tolerance
@@ -76,6 +77,27 @@ def test_clusters_do_not_change_from_run_to_run() -> None:
     points = photos(means(50, 8), 1).raw
     assert np.array_equal(balanced_clusters(points, 7), balanced_clusters(points, 7))
     assert np.array_equal(spherical_kmeans(points, 7), spherical_kmeans(points, 7))
+
+
+def test_many_points_are_clustered_from_one_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    one_run = clustering._balanced_run
+
+    def counted(points: Floats, clusters: int, random: np.random.Generator) -> tuple[float, Indices]:
+        runs.append(len(points))
+        return one_run(points, clusters, random)
+
+    monkeypatch.setattr(clustering, "_balanced_run", counted)
+    monkeypatch.setattr(clustering, "MANY_POINTS", 20)
+    for points, starts in ((20, 4), (21, 1)):
+        runs.clear()
+        sizes = np.bincount(balanced_clusters(on_sphere(points), 4))
+        assert len(runs) == starts
+        assert sizes.max() - sizes.min() <= 1
+
+
+def on_sphere(points: int) -> Floats:
+    return normalised(np.random.default_rng(0).standard_normal((points, 6)).astype(np.float32))
 
 
 def test_few_points_are_their_own_centres() -> None:

@@ -7,14 +7,23 @@ from types import SimpleNamespace
 
 import pytest
 
-from enfpire.client import courier as courier_module
+from enfpire.client import handover
 from enfpire.client.asking import Asker
-from enfpire.client.courier import BAD_REPLIES, Backoff, Courier
+from enfpire.client.courier import SKEWS, Backoff, Courier
+from enfpire.client.handover import BAD_REPLIES
 from enfpire.client.memory import memory_of
 from enfpire.client.resolution import resolve_parcel
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobRecord, JobState, PendingStore, open_store
-from enfpire.errors import CandidateSetError, Code, EnfPireError, RefusedError, UnavailableError, WireError
+from enfpire.errors import (
+    CandidateSetError,
+    Code,
+    EnfPireError,
+    NoAnswerError,
+    RefusedError,
+    UnavailableError,
+    WireError,
+)
 from enfpire.server.answer import EncodedSet
 from enfpire.wire.arrays import Floats
 from enfpire.wire.bundle import Cells
@@ -252,6 +261,62 @@ def test_a_query_that_came_too_late_is_asked_again(
     assert len(set(exchange.asked)) == 1
 
 
+def test_a_clock_that_is_wrong_is_said_so(
+    store: PendingStore, exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enfpire.server.serve.time", SimpleNamespace(time=lambda: time.time() + 3600))
+    job = job_with_parcels(store)
+    with pytest.raises(RefusedError, match="clock"):
+        rounds(courier_of(store, exchange, deadline_seconds=0.02), job, finished(store))
+    assert len(exchange.pushed) == SKEWS
+
+
+def test_when_nobody_answers_patience_ends(store: PendingStore, exchange: LocalExchange) -> None:
+    exchange.lost = 1000
+    job = job_with_parcels(store)
+    courier = courier_of(store, exchange, deadline_seconds=0.05, patience_seconds=0.3)
+    began = time.monotonic()
+    with pytest.raises(NoAnswerError, match="workers and Milvus"):
+        rounds(courier, job, finished(store))
+    assert time.monotonic() - began >= 0.3
+    exchange.lost = 0
+    rounds(courier, job, finished(store))
+
+
+def test_a_vector_store_that_stays_away_ends_patience_too(store: PendingStore, exchange: LocalExchange) -> None:
+    class Away:
+        def by_group(self, _groups: object) -> list[EncodedSet]:
+            raise UnavailableError("Milvus is gone")
+
+        around = by_group
+
+    exchange.lookup = Away()
+    job = job_with_parcels(store)
+    with pytest.raises(NoAnswerError):
+        rounds(courier_of(store, exchange, deadline_seconds=0.05, patience_seconds=0.5), job, finished(store))
+    assert len(exchange.pushed) <= 8  # it was not hammered
+
+
+def test_small_jobs_are_asked_first(store: PendingStore, exchange: LocalExchange) -> None:
+    big = job_with_parcels(store, parcels=6, each=4)
+    small = job_of(SHOP, ["one.jpg"], store, id="0" * 16)
+    Asker(store, SHOP.signed).ask(small.id, [0], ["one.jpg"], SHOP.features[:1])
+    courier = courier_of(store, exchange, window=1, memory_bytes=0)
+    exchange.slow = True
+    courier.round([big, small], 0)
+    assert [pushed.bulk for pushed in exchange.pushed] == [False]
+
+
+def test_what_an_earlier_process_asked_is_taken(store: PendingStore, exchange: LocalExchange) -> None:
+    exchange.slow = True
+    job = job_with_parcels(store)
+    courier_of(store, exchange).round([job], 0)
+    exchange.deliver()
+    courier_of(store, exchange).round([job], 0)
+    assert names(store) == expected(4)
+    assert len(exchange.pushed) == 1
+
+
 def cut_off(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
@@ -329,7 +394,8 @@ def test_a_reply_that_a_dead_process_kept_is_resolved(store: PendingStore, excha
 def test_a_resolution_task_that_was_lost_is_sent_again(
     store: PendingStore, exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier_module, "HAND_OVER_SECONDS", 0.2)
+    monkeypatch.setattr(handover, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(handover, "LOOK_SECONDS", 0.02)
     job = job_with_parcels(store)
     handed: list[bytes] = []
     courier = courier_of(store, exchange, handed.append)

@@ -11,14 +11,14 @@ import pytest
 
 from enfpire.client.asking import Asker
 from enfpire.client.courier import Courier
-from enfpire.client.intake import Intake
+from enfpire.client.intake import NOT_ON_DISK, Intake
 from enfpire.client.job import Job
 from enfpire.client.memory import NoMemory
 from enfpire.client.photos import Photo
 from enfpire.client.pipeline import Pipeline
 from enfpire.client.resolving import resolve_here
 from enfpire.client.settings import ClientSettings
-from enfpire.client.store import JobRecord, JobState, PendingStore, Progress, Waiting, open_store
+from enfpire.client.store import JobRecord, JobState, PendingStore, Progress, open_store
 from enfpire.errors import Code, PhotoError, RefusedError, StoreError, UnavailableError
 from enfpire.wire.arrays import Floats
 from tests.unit.local_exchange import CREDENTIAL, LocalExchange, job_of
@@ -64,7 +64,7 @@ def exchange() -> LocalExchange:
     return LocalExchange(SHOP)
 
 
-def intake_of(store: PendingStore, extractor: Names | None, chunk: int = 16, window: int = 4) -> Intake:
+def intake_of(store: PendingStore, extractor: Names, chunk: int = 16, window: int = 4) -> Intake:
     asker = Asker(store, SHOP.signed)
     return Intake(store, asker, SHOP.signed.bundle.whitening, extractor, chunk, window)
 
@@ -235,11 +235,31 @@ def test_intake_takes_a_querys_worth_of_each_job(store: PendingStore) -> None:
     assert [store.outstanding(job.id) for job in jobs] == [1, 1]
 
 
-def test_without_an_extractor_photos_are_refused(store: PendingStore) -> None:
-    job = job_of(SHOP, names(2), store)
-    with pytest.raises(PhotoError, match="submit features"):
-        intake_of(store, None).round([job])
-    assert store.waiting(job.id, 10) == [Waiting(0, "0"), Waiting(1, "1")]
+class Odd(Names):
+    """Yields one photo a batch; the raw feature of photo 1 is not finite."""
+
+    def stream(self, photos: Sequence[Photo]) -> Iterator[Batch]:
+        for place, photo in enumerate(photos):
+            for extracted in super().stream([photo]):
+                raw = extracted.raw.copy()
+                if photo == "1":
+                    raw[0, 0] = np.nan
+                yield Batch((place,), raw, {})
+
+
+def test_small_extraction_batches_make_whole_queries_and_a_bad_feature_is_its_photos_error(store: PendingStore) -> None:
+    job = job_of(SHOP, names(20), store)
+    assert intake_of(store, Odd(), chunk=10).round([job])
+    assert store.outstanding(job.id) == 1
+    ((_, broken),) = store.recognitions(job.id, 0, 10)
+    assert (broken.row, broken.error is not None) == (1, True)
+    assert len(store.waiting(job.id, 100)) == 10
+
+
+def test_a_photo_that_was_no_file_and_was_lost_says_so(store: PendingStore) -> None:
+    job = job_of(SHOP, ["#0", "#1"], store)
+    assert intake_of(store, Names()).round([job])
+    assert [one.error for _, one in store.recognitions(job.id, 0, 10)] == [NOT_ON_DISK] * 2
 
 
 def wait_until(happened: Callable[[], bool], seconds: float = 10) -> None:

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enfpire.client.exchange_link import ExchangeLink
 from enfpire.client.floor import Floor
-from enfpire.client.recognizer import Recognizer, Traffic, find_credential
+from enfpire.client.lazy_extractor import LazyExtractor
+from enfpire.client.opening import find_credential
+from enfpire.client.recognizer import Recognizer, Traffic
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobState, open_store
 from enfpire.curation.fit import VectorOptions
@@ -41,7 +43,9 @@ def exchange() -> LocalExchange:
 
 def recognizer_on(folder: Path, exchange: LocalExchange, **settings: Any) -> Recognizer:
     chosen = ClientSettings(deadline_seconds=0.3, **settings)
-    return Recognizer(SHOP.signed, open_store(str(folder)), cast("ExchangeLink", exchange), CREDENTIAL, chosen)
+    extractor = LazyExtractor(SHOP.signed.bundle.extractor)
+    link = cast("ExchangeLink", exchange)
+    return Recognizer(SHOP.signed, open_store(str(folder)), link, CREDENTIAL, chosen, extractor)
 
 
 @pytest.fixture
@@ -68,6 +72,25 @@ def test_features_of_another_shape_are_refused_before_a_job_is_made(
     with pytest.raises(FeatureError, match="24"):
         recognizer.submit(np.zeros(shape, dtype=np.float32))
     assert recognizer.jobs() == []
+
+
+def test_features_need_not_be_normalised(recognizer: Recognizer) -> None:
+    plain = {one.row: one for one in recognizer.submit(SHOP.features).results()}
+    scaled = {one.row: one for one in recognizer.submit(SHOP.features * np.float32(0.3)).results()}
+    assert [plain[row].name for row in range(240)] == [scaled[row].name for row in range(240)]
+
+
+@pytest.mark.parametrize("photo", ["milk.jpg", Path("milk.jpg")])
+def test_a_single_path_is_no_list_of_photos(recognizer: Recognizer, photo: Any) -> None:
+    with pytest.raises(UsageError, match="recognize"):
+        recognizer.submit(photo)
+
+
+def test_a_submission_that_fails_leaves_no_open_job(recognizer: Recognizer, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no photo")
+    with pytest.raises(EnfPireError):  # the bundle's network is not to be had
+        recognizer.submit([tmp_path / "a.jpg"])
+    assert [job.state for job in recognizer.jobs()] == [JobState.CANCELLED]
 
 
 def test_no_photo_is_no_job(recognizer: Recognizer) -> None:
@@ -101,7 +124,9 @@ def test_only_open_jobs_of_this_bundle_are_resumed(recognizer: Recognizer, tmp_p
         recognizer.resume(job.id)
     other = recognizer.submit(SHOP.features[:2])
     link = cast("ExchangeLink", LocalExchange(PROJECTED))
-    with Recognizer(PROJECTED.signed, open_store(str(tmp_path)), link, CREDENTIAL, ClientSettings()) as second:
+    extractor = LazyExtractor(PROJECTED.signed.bundle.extractor)
+    store = open_store(str(tmp_path))
+    with Recognizer(PROJECTED.signed, store, link, CREDENTIAL, ClientSettings(), extractor) as second:
         with pytest.raises(UsageError, match="another bundle"):
             second.resume(other.id)
         assert not any(second.knows(record) for record in second.jobs())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from enfpire.client.protocol import protect, resolve
 from enfpire.curation.fit import VectorOptions
 from enfpire.errors import Code, UnavailableError
-from enfpire.server.answer import EncodedSet, Lookup
+from enfpire.server.answer import EncodedSet, Lookup, ReplyTooLargeError, answer
 from enfpire.server.serve import Answered, serve
 from enfpire.wire.arrays import Array, Floats
 from enfpire.wire.bundle import Serving
@@ -126,6 +127,43 @@ def test_a_request_that_was_changed_on_its_way_is_refused() -> None:
 def test_an_expired_request_is_refused() -> None:
     assert refusal(sealed(query(), seconds=-2)) == Code.EXPIRED
     assert decode_response(served(sealed(query(), seconds=2)).data).refusal is None
+
+
+def test_a_request_for_tomorrow_is_refused() -> None:
+    assert refusal(sealed(query(), seconds=3610)) == Code.BAD_QUERY
+    assert decode_response(served(sealed(query(), seconds=3590)).data).refusal is None
+
+
+class Plenty:
+    """A gallery whose sets are a mebibyte each, and that counts how many it was asked for."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def by_group(self, groups: Sequence[int]) -> list[EncodedSet]:
+        self.made += len(groups)
+        return [EncodedSet.of(group.to_bytes(4, "big") * 2**18) for group in groups]
+
+    def around(self, vectors: Floats) -> list[EncodedSet]:
+        return self.by_group(range(len(vectors)))
+
+
+def test_sets_are_collected_no_further_than_a_reply_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enfpire.server.answer.REPLY_CAP", 10 * 2**20)
+    serving, gallery = SHOP.serving.model_copy(update={"groups": 5000}), Plenty()
+    with pytest.raises(ReplyTooLargeError):
+        answer(groups(*range(4096)), serving, gallery)
+    assert gallery.made == 11
+    assert len(answer(groups(*range(10)), serving, Plenty()).sets) == 10
+    # what the client holds takes no room
+    held = tuple(EncodedSet.of(group.to_bytes(4, "big") * 2**18).digest for group in range(20))
+    asked = groups(*range(30)).model_copy(update={"held": held})
+    assert [sent.body is None for sent in answer(asked, serving, Plenty()).sets] == [True] * 20 + [False] * 10
+
+
+def test_sets_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enfpire.server.answer.REPLY_CAP", 100)
+    assert refusal(sealed(query())) == Code.TOO_LARGE
 
 
 def test_an_unknown_bundle_is_refused() -> None:

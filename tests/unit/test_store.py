@@ -137,7 +137,7 @@ def test_a_parcel_is_put_once(store: PendingStore) -> None:
     store.put(parcel(1, (0, 1)), due=99.0)
     assert store.outstanding() == 1
     assert store.progress(JOB).outstanding == 2
-    assert store.unanswered(1000.0, 10) == []
+    assert store.open_parcels() == []
 
 
 def test_parcels_are_asked_again_when_they_are_due(store: PendingStore) -> None:
@@ -145,15 +145,16 @@ def test_parcels_are_asked_again_when_they_are_due(store: PendingStore) -> None:
     opened(store, job=OTHER)
     for number, due, job in ((1, 30.0, JOB), (2, 10.25, JOB), (3, 20.0, OTHER)):
         store.put(parcel(number, (number,), job), due)
-    assert [(one.id[0], one.attempts, one.due) for one in store.unanswered(20.0, 10)] == [(2, 0, 10.25), (3, 0, 20.0)]
-    assert [one.id[0] for one in store.unanswered(100.0, 1)] == [2]
+    assert [(one.id[0], one.attempts, one.due) for one in store.open_parcels(limit=2)] == [(2, 0, 10.25), (3, 0, 20.0)]
     store.postpone(parcel(2, ()).id, due=1e9 + 0.25, attempts=2)
     store.postpone(bytes(16), due=1.0, attempts=2)
-    assert [one.id[0] for one in store.unanswered(100.0, 10)] == [3, 1]
     assert [(one.id[0], one.job, one.attempts, one.due) for one in store.open_parcels(JOB)] == [
         (1, JOB, 0, 30.0),
         (2, JOB, 2, 1e9 + 0.25),
     ]
+    assert [one.id[0] for one in store.open_parcels(JOB, 1)] == [1]
+    assert [one.id[0] for one in store.open_parcels(OTHER, 5)] == [3]
+    assert store.open_parcels(JOB, 0) == store.open_parcels("f" * 16) == []
     assert [one.id[0] for one in store.open_parcels()] == [3, 1, 2]
     assert (store.outstanding(), store.outstanding(JOB), store.outstanding("f" * 16)) == (3, 2, 0)
 
@@ -170,10 +171,64 @@ def test_one_reply_is_kept(store: PendingStore) -> None:
     assert store.answered(10) == [first.id, second.id]
     assert store.answered(1) == [first.id]
     assert store.load(first.id) == (first, b"one\x00")
-    assert store.unanswered(100.0, 10) == store.open_parcels() == []
+    assert store.open_parcels(JOB) == store.open_parcels() == []
     assert store.outstanding(JOB) == store.outstanding() == 2
     store.postpone(first.id, due=1.0, attempts=9)
-    assert store.unanswered(100.0, 10) == []
+    assert store.open_parcels(JOB) == store.open_parcels() == []
+
+
+def test_replies_of_one_job_are_found_among_those_of_others(store: PendingStore) -> None:
+    opened(store)
+    opened(store, job=OTHER)
+    owners = {1: OTHER, 2: JOB, 3: OTHER, 4: JOB}
+    for number, owner in owners.items():
+        store.put(parcel(number, (number,), owner), due=1.0)
+    for number in (4, 3, 2, 1):
+        store.keep_reply(parcel(number, ()).id, b"reply")
+    assert [one[0] for one in store.answered(10)] == [4, 3, 2, 1]
+    assert [one[0] for one in store.answered(10, JOB)] == [4, 2]
+    assert [one[0] for one in store.answered(1, OTHER)] == [3]
+    store.drop_reply(parcel(4, ()).id, due=1.0, attempts=1)
+    store.commit(OTHER, [recognition(3)], parcel(3, ()).id)
+    assert [one[0] for one in store.answered(10, JOB)] == [2]
+    assert [one[0] for one in store.answered(10, OTHER)] == [1]
+    assert store.answered(0, JOB) == store.answered(10, "f" * 16) == []
+    assert [one.id[0] for one in store.open_parcels(JOB)] == [4]
+
+
+def test_a_query_is_read_alone(store: PendingStore) -> None:
+    opened(store)
+    sent = replace(parcel(1, (0, 1)), query=b"ENFq\x00\xff" * 50)
+    store.put(sent, due=1.0)
+    assert store.query(sent.id) == sent.query
+    store.keep_reply(sent.id, b"reply")
+    assert store.query(sent.id) == sent.query
+    assert store.load(sent.id) == (sent, b"reply")
+    store.commit(JOB, [recognition(0)], sent.id)
+    assert store.query(sent.id) is None
+
+
+def test_a_forgotten_job_leaves_nothing_and_the_others_all(store: PendingStore) -> None:
+    for job, first in ((JOB, 1), (OTHER, 3)):
+        opened(store, job=job)
+        store.put(parcel(first, (0, 1), job), due=1.0)
+        store.put(parcel(first + 1, (2,), job), due=2.0)
+        store.keep_reply(parcel(first, ()).id, b"reply")
+        store.commit(job, [recognition(3, info={"title": "Hafer"}, candidates=("oat", "rye"))], None)
+    store.forget(JOB)
+    store.forget(JOB)
+    assert (store.jobs(), store.job(JOB)) == ([record(OTHER)], None)
+    assert [store.load(parcel(number, ()).id) for number in (1, 2)] == [None, None]
+    assert (rows_waiting(store), store.recognitions(JOB, 0, 10), store.outstanding(JOB)) == ([], [], 0)
+    assert not store.keep_reply(parcel(2, ()).id, b"late")
+    assert [one[0] for one in store.answered(10)] == [3]
+    assert [one.id[0] for one in store.open_parcels()] == [4]
+    assert store.progress(OTHER) == Progress(6, 1, 0, 3)
+    assert store.recognitions(OTHER, 0, 10)[0][1].candidates == ("oat", "rye")
+    assert rows_waiting(store, OTHER) == [4, 5]
+    opened(store)
+    assert rows_waiting(store) == [0, 1, 2, 3, 4, 5]
+    assert store.progress(JOB) == Progress(6, 0, 0, 0)
 
 
 def test_a_bad_reply_is_dropped_and_asked_again(store: PendingStore) -> None:
@@ -185,7 +240,7 @@ def test_a_bad_reply_is_dropped_and_asked_again(store: PendingStore) -> None:
     store.drop_reply(bytes(16), due=40.0, attempts=2)
     assert store.answered(10) == []
     assert store.load(sent.id) == (sent, None)
-    assert [(one.attempts, one.due) for one in store.unanswered(40.0, 10)] == [(2, 40.0)]
+    assert [(one.attempts, one.due) for one in store.open_parcels(JOB)] == [(2, 40.0)]
     assert store.outstanding() == 1
     assert store.keep_reply(sent.id, b"good")
     assert store.load(sent.id) == (sent, b"good")
@@ -298,6 +353,19 @@ def test_the_candidate_sets_held_longest_go_first(store: PendingStore) -> None:
     assert store.held_digests() == {digests[3]}
 
 
+def test_candidate_sets_are_held_together(store: PendingStore) -> None:
+    digests = [bytes([number]) * 32 for number in range(6)]
+    store.hold_sets([(digest, digest[:1] * 40) for digest in digests[:3]], 120)
+    assert store.held_digests() == set(digests[:3])
+    store.hold_sets([(digests[0], b"a" * 40), (digests[3], b"b" * 40), (digests[4], b"c" * 121)], 120)
+    assert store.held_digests() == {digests[0], digests[2], digests[3]}
+    assert store.held_set(digests[0]) == b"a" * 40
+    store.hold_sets([(digest, b"d" * 50) for digest in digests], 120)
+    assert store.held_digests() == set(digests[4:])
+    store.hold_sets([], 60)
+    assert store.held_digests() == {digests[5]}
+
+
 def test_bundles_pins_and_purge(where: str, store: PendingStore) -> None:
     opened(store)
     store.put(parcel(1, (0,)), due=1.0)
@@ -349,7 +417,7 @@ def test_nothing_is_lost_when_the_process_is_killed(where: str) -> None:
     assert store.job(JOB) == record()
     assert rows_waiting(store) == [5]
     assert store.answered(10) == [parcel(1, ()).id]
-    assert [one.id for one in store.unanswered(100.0, 10)] == [parcel(2, ()).id]
+    assert [one.id for one in store.open_parcels()] == [parcel(2, ()).id]
     assert store.load(parcel(1, ()).id) == (parcel(1, (0, 1)), b"reply")
     assert [one.row for _, one in store.recognitions(JOB, 0, 10)] == [4]
     store.close()
@@ -478,6 +546,33 @@ def test_features_are_in_no_file_once_a_job_is_over(tmp_path: Path, state: JobSt
     store.purge()
     assert b"oat milk" not in on_disk(tmp_path)
     assert b"album" not in on_disk(tmp_path)
+    store.close()
+
+
+def test_features_are_in_no_file_once_no_parcel_is_left(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    opened(store, total=40)
+    parcels = [parcel(number, tuple(range(20 * number, 20 * number + 20))) for number in range(2)]
+    marks = [one.pending.features[3].tobytes() for one in parcels]
+    for one in parcels:
+        store.put(one, due=1.0)
+    store.commit(JOB, [recognition(row) for row in range(20)], parcels[0].id)
+    assert marks[1] in on_disk(tmp_path)
+    store.commit(JOB, [recognition(row) for row in range(20, 40)], parcels[1].id)
+    assert not any(mark in on_disk(tmp_path) for mark in marks)
+    assert b"oat milk" in on_disk(tmp_path)
+    store.close()
+
+
+def test_a_forgotten_job_is_in_no_file(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    opened(store, total=40)
+    sent = parcel(1, tuple(range(20)))
+    store.put(sent, due=1.0)
+    store.commit(JOB, [recognition(30, candidates=("oat", "rye whisky"))], None)
+    store.forget(JOB)
+    for secret in (sent.pending.features[3].tobytes(), sent.query, b"album", b"oat milk", b"rye whisky"):
+        assert secret not in on_disk(tmp_path)
     store.close()
 
 

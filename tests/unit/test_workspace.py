@@ -120,8 +120,26 @@ def test_removing_an_unknown_class_removes_nothing(folder: Path) -> None:
 def test_keep_only(folder: Path) -> None:
     with Workspace.open(folder) as workspace:
         workspace.add("g", SPEC, [entry("a", 1), entry("a", 2), entry("b", 3)])
-        assert workspace.keep_only("g", "a", [bytes([2]) * 32]) == 1
+        assert workspace.keep_only("g", {"a": [bytes([2]) * 32]}) == 1
         assert workspace.load("g").labels.tolist() == [0, 1]
+
+
+def test_keep_only_sweeps_once_for_all_classes(folder: Path) -> None:
+    with Workspace.open(folder) as workspace:
+        workspace.add("g", SPEC, [entry(name, number) for number, name in enumerate(["a", "a", "b", "b", "c"])])
+        statements: list[str] = []
+        workspace._db.set_trace_callback(statements.append)
+        assert workspace.keep_only("g", {"a": [bytes(32)], "b": [bytes([3]) * 32], "c": []}) == 3
+        assert sum(one.startswith("DELETE FROM features") for one in statements) == 1
+        assert workspace.classes("g") == ("a", "b")
+        assert workspace.photos("g") == 2
+
+
+def test_infos_of_no_class_are_named(folder: Path) -> None:
+    with Workspace.open(folder) as workspace:
+        workspace.add("g", SPEC, [entry("a", 1)])
+        assert workspace.set_infos("g", {"kiwi": 1, "a": 2, "fig": 3}) == ("fig", "kiwi")
+        assert workspace.load("g").infos == (2,)
 
 
 def test_photos_of_two_classes_are_named(folder: Path) -> None:

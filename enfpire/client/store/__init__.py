@@ -55,12 +55,8 @@ class PendingStore(Protocol):
         """
         ...
 
-    def unanswered(self, now: float, limit: int) -> list[Outstanding]:
-        """Parcels without a reply whose time `due` has come, longest due first."""
-        ...
-
-    def open_parcels(self, job: str | None = None) -> list[Outstanding]:
-        """All parcels without a reply, of one job or of all, soonest due first."""
+    def open_parcels(self, job: str | None = None, limit: int | None = None) -> list[Outstanding]:
+        """Parcels without a reply, of one job or of all, soonest due first; `limit` None for all of them."""
         ...
 
     def outstanding(self, job: str | None = None) -> int:
@@ -75,8 +71,12 @@ class PendingStore(Protocol):
         """Keep the bytes of a reply; False if the parcel is unknown or has one already."""
         ...
 
-    def answered(self, limit: int) -> list[bytes]:
-        """Ids of parcels with a reply, in the order of the replies."""
+    def answered(self, limit: int, job: str | None = None) -> list[bytes]:
+        """Ids of parcels with a reply, of one job or of all, in the order of the replies."""
+        ...
+
+    def query(self, parcel: bytes) -> bytes | None:
+        """The wire Query of a parcel, without reading its features; None where `load` is None."""
         ...
 
     def load(self, parcel: bytes) -> tuple[Parcel, bytes | None] | None:
@@ -102,8 +102,15 @@ class PendingStore(Protocol):
         """How far a job is; costs the same for any number of photos."""
         ...
 
+    def hold_sets(self, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
+        """Keep candidate sets (digest, body), each younger than the one before it.
+
+        Those held longest are dropped while all together are over `cap_bytes`; one that is larger is not kept.
+        """
+        ...
+
     def hold_set(self, digest: bytes, body: bytes, cap_bytes: int) -> None:
-        """Keep a candidate set, and drop those held longest while all together are over `cap_bytes`."""
+        """Keep one candidate set, as `hold_sets` does."""
         ...
 
     def held_set(self, digest: bytes) -> bytes | None:
@@ -128,6 +135,10 @@ class PendingStore(Protocol):
 
     def pinned(self, gallery: str) -> bytes | None:
         """The operator's key that was pinned for a gallery."""
+        ...
+
+    def forget(self, job: str) -> None:
+        """Delete a job with its photos' names, features, replies and recognitions; an unknown one is no error."""
         ...
 
     def purge(self) -> None:

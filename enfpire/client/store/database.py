@@ -18,10 +18,11 @@ from pathlib import Path
 from enfpire.errors import StoreError
 
 APPLICATION_ID = 0x454E4650
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 30.0
 
 # Bodies have tables of their own: a row with a large blob would be written again whenever a small column changes.
+# A query comes before its body, so that reading it does not read the features.
 SCHEMA = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, gallery TEXT NOT NULL, bundle BLOB NOT NULL, created REAL NOT NULL, state TEXT NOT NULL,
@@ -36,14 +37,16 @@ CREATE TABLE parcels (
     attempts INTEGER NOT NULL DEFAULT 0, answered INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX parcels_due ON parcels (answered, due);
-CREATE INDEX parcels_job ON parcels (job);
-CREATE TABLE bodies (parcel BLOB NOT NULL UNIQUE, body BLOB NOT NULL);
+CREATE INDEX parcels_job ON parcels (job, answered, due);
+CREATE TABLE bodies (parcel BLOB NOT NULL UNIQUE, query BLOB NOT NULL, body BLOB NOT NULL);
 CREATE TABLE replies (number INTEGER PRIMARY KEY AUTOINCREMENT, parcel BLOB NOT NULL UNIQUE, body BLOB NOT NULL);
 CREATE TABLE recognitions (
     job TEXT NOT NULL, seq INTEGER NOT NULL, row INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job, seq)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX recognitions_row ON recognitions (job, row);
-CREATE TABLE parts (digest BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE parts (
+    job TEXT NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job, digest)
+) WITHOUT ROWID;
 CREATE TABLE sets (
     number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL, body BLOB NOT NULL
 );

@@ -1,7 +1,7 @@
 """Parcels and recognitions as the bytes that both stores keep.
 
 The candidates' names and the info record of a recognition repeat over thousands of photos, so a record only
-names them by digest; each is kept once, as a *part*.
+names them by digest; each is kept once for a job, as a *part*.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DAMAGED = "the store holds a damaged record: run `enfpire purge`, and submit the
 
 
 class _StoredParcel(Frozen):
-    """A parcel without its id."""
+    """A parcel without its id and its query."""
 
     job: str
     rows: Array
@@ -39,7 +39,6 @@ class _StoredParcel(Frozen):
     features: Array
     places: Array
     groups: Array | None
-    query: bytes = Field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def printable(label: str) -> str:
 
 
 def pack_parcel(parcel: Parcel) -> bytes:
-    """Bytes of a parcel, all but its id."""
+    """Bytes of a parcel, all but its id and its query."""
     pending = parcel.pending
     stored = _StoredParcel(
         job=parcel.job,
@@ -83,13 +82,12 @@ def pack_parcel(parcel: Parcel) -> bytes:
         features=Array.of(pending.features, "f4"),
         places=Array.of(pending.rows, "u4"),
         groups=None if pending.groups is None else Array.of(pending.groups, "u4"),
-        query=parcel.query,
     )
     return encode(stored, b"P")
 
 
-def unpack_parcel(number: bytes, data: bytes) -> Parcel:
-    """The parcel with the id `number` that `pack_parcel` packed.
+def unpack_parcel(number: bytes, query: bytes, data: bytes) -> Parcel:
+    """The parcel with the id `number` and that query, of which `pack_parcel` packed the rest.
 
     Raises `StoreError` for damaged bytes.
     """
@@ -99,7 +97,7 @@ def unpack_parcel(number: bytes, data: bytes) -> Parcel:
         raise StoreError(DAMAGED) from error
     groups = None if stored.groups is None else stored.groups.values.astype(np.intp)
     pending = Pending(stored.features.values, stored.places.values.astype(np.intp), groups)
-    return Parcel(number, stored.job, tuple(stored.rows.values.tolist()), stored.photos, pending, stored.query)
+    return Parcel(number, stored.job, tuple(stored.rows.values.tolist()), stored.photos, pending, query)
 
 
 def pack_recognitions(recognitions: Sequence[Recognition]) -> tuple[list[PackedRecognition], dict[bytes, bytes]]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import msgpack
-import redis
 
 from enfpire.client.recognition import Recognition
 from enfpire.client.store import scripts
+from enfpire.client.store.connection import connect, errors
 from enfpire.client.store.packing import (
     named,
     pack_parcel,
@@ -30,8 +30,6 @@ from enfpire.client.store.packing import (
 from enfpire.client.store.records import JobRecord, JobState, Outstanding, Parcel, Progress, Waiting
 from enfpire.errors import StoreError
 
-TIMEOUT_SECONDS = 30.0
-CONNECT_SECONDS = 5.0
 OPENING_SECONDS = 3600
 CHUNK = 10_000
 
@@ -42,7 +40,7 @@ class RedisStore:
     """A `PendingStore` at a `redis://` or `rediss://` URL."""
 
     def __init__(self, url: str) -> None:
-        self._redis = _connect(url)
+        self._redis = connect(url)
         self._open_job = self._redis.register_script(scripts.OPEN_JOB)
         self._set_state = self._redis.register_script(scripts.SET_STATE)
         self._put = self._redis.register_script(scripts.PUT)
@@ -50,10 +48,11 @@ class RedisStore:
         self._keep_reply = self._redis.register_script(scripts.KEEP_REPLY)
         self._drop_reply = self._redis.register_script(scripts.DROP_REPLY)
         self._commit = self._redis.register_script(scripts.COMMIT)
-        self._hold_set = self._redis.register_script(scripts.HOLD_SET)
+        self._hold_sets = self._redis.register_script(scripts.HOLD_SETS)
+        self._forget = self._redis.register_script(scripts.FORGET)
 
     def open_job(self, job: JobRecord, photos: Iterable[str]) -> None:
-        with _errors():
+        with errors():
             if self._redis.exists(scripts.key("job", job.id)):
                 return
             staging = self._stage(named(job, photos))
@@ -72,173 +71,157 @@ class RedisStore:
         return last
 
     def jobs(self) -> list[JobRecord]:
-        with _errors(), self._redis.pipeline(transaction=False) as pipeline:
+        with errors(), self._redis.pipeline(transaction=False) as pipeline:
             for job in self._redis.zrange(scripts.key("jobs"), 0, -1):
                 pipeline.hgetall(scripts.key("job", job.decode()))
             return [_job(found) for found in pipeline.execute() if found]
 
     def job(self, job: str) -> JobRecord | None:
-        with _errors():
+        with errors():
             found = self._redis.hgetall(scripts.key("job", job))
         return _job(found) if found else None
 
     def set_state(self, job: str, state: JobState) -> None:
-        with _errors():
+        with errors():
             known = self._set_state(args=[job, state.value, int(state is not JobState.OPEN)])
         if not known:
             raise StoreError(UNKNOWN_JOB)
 
     def waiting(self, job: str, limit: int) -> list[Waiting]:
-        with _errors():
+        with errors():
             members = self._redis.zrange(scripts.key("waiting", job), 0, limit - 1) if limit else []
         pairs = (member.decode().split(":", 1) for member in members)
         return [Waiting(int(row), photo) for row, photo in pairs]
 
     def put(self, parcel: Parcel, due: float) -> None:
         places = msgpack.packb(list(zip(parcel.rows, parcel.photos, strict=True)))
-        with _errors():
-            known = self._put(args=[parcel.id.hex(), parcel.job, due, pack_parcel(parcel), places])
+        with errors():
+            known = self._put(args=[parcel.id.hex(), parcel.job, due, pack_parcel(parcel), parcel.query, places])
         if not known:
             raise StoreError(UNKNOWN_JOB)
 
-    def unanswered(self, now: float, limit: int) -> list[Outstanding]:
-        with _errors():
-            return self._outstanding(
-                self._redis.zrangebyscore(scripts.key("unanswered"), "-inf", now, start=0, num=limit, withscores=True)
-            )
-
-    def open_parcels(self, job: str | None = None) -> list[Outstanding]:
-        with _errors():
-            found = self._outstanding(self._redis.zrange(scripts.key("unanswered"), 0, -1, withscores=True))
-        return [one for one in found if job is None or one.job == job]
-
-    def _outstanding(self, scored: Sequence[tuple[bytes, float]]) -> list[Outstanding]:
-        with self._redis.pipeline(transaction=False) as pipeline:
+    def open_parcels(self, job: str | None = None, limit: int | None = None) -> list[Outstanding]:
+        with errors(), self._redis.pipeline(transaction=False) as pipeline:
+            scored = self._first("unanswered", job, limit)
             for parcel, _ in scored:
                 pipeline.hmget(scripts.key("parcel", parcel.decode()), "job", "attempts")
             found = pipeline.execute()
         return [
-            Outstanding(bytes.fromhex(parcel.decode()), job.decode(), int(attempts), due)
-            for (parcel, due), (job, attempts) in zip(scored, found, strict=True)
-            if job is not None  # resolved in the meantime
+            Outstanding(bytes.fromhex(parcel.decode()), owner.decode(), int(attempts), due)
+            for (parcel, due), (owner, attempts) in zip(scored, found, strict=True)
+            if owner is not None  # resolved in the meantime
         ]
 
+    def _first(self, name: str, job: str | None, limit: int | None) -> list[tuple[bytes, float]]:
+        """Parcels of one job or of all in a zset, lowest score first, with their scores."""
+        count = -1 if limit is None else limit
+        found: list[tuple[bytes, float]] = self._redis.zrange(
+            scripts.key(name, job or ""), "-inf", "+inf", byscore=True, withscores=True, offset=0, num=count
+        )
+        return found
+
     def outstanding(self, job: str | None = None) -> int:
-        with _errors(), self._redis.pipeline() as pipeline:
+        with errors(), self._redis.pipeline() as pipeline:
             if job is not None:
                 return int(self._redis.scard(scripts.key("parcels", job)))
             return sum(pipeline.zcard(scripts.key("unanswered")).zcard(scripts.key("answered")).execute())
 
     def postpone(self, parcel: bytes, due: float, attempts: int) -> None:
-        with _errors():
+        with errors():
             self._postpone(args=[parcel.hex(), due, attempts])
 
     def keep_reply(self, parcel: bytes, data: bytes) -> bool:
-        with _errors():
+        with errors():
             return bool(self._keep_reply(args=[parcel.hex(), data]))
 
-    def answered(self, limit: int) -> list[bytes]:
-        with _errors():
-            members = self._redis.zrange(scripts.key("answered"), 0, limit - 1) if limit else []
-        return [bytes.fromhex(member.decode()) for member in members]
+    def answered(self, limit: int, job: str | None = None) -> list[bytes]:
+        with errors():
+            found = self._first("answered", job, limit)
+        return [bytes.fromhex(parcel.decode()) for parcel, _ in found]
+
+    def query(self, parcel: bytes) -> bytes | None:
+        return self._field(scripts.key("parcel", parcel.hex()), "query")
 
     def load(self, parcel: bytes) -> tuple[Parcel, bytes | None] | None:
-        with _errors():
-            body, reply = self._redis.hmget(scripts.key("parcel", parcel.hex()), "body", "reply")
-        return None if body is None else (unpack_parcel(parcel, body), reply)
+        with errors():
+            query, body, reply = self._redis.hmget(scripts.key("parcel", parcel.hex()), "query", "body", "reply")
+        return None if body is None else (unpack_parcel(parcel, query, body), reply)
 
     def drop_reply(self, parcel: bytes, due: float, attempts: int) -> None:
-        with _errors():
+        with errors():
             self._drop_reply(args=[parcel.hex(), due, attempts])
 
     def commit(self, job: str, recognitions: Sequence[Recognition], parcel: bytes | None) -> int:
         packed, parts = pack_recognitions(recognitions)
         rows = [value for one in packed for value in (one.row, int(one.failed), one.body)]
         shared = [value for part in parts.items() for value in part]
-        with _errors():
+        with errors():
             stored = self._commit(args=[job, parcel.hex() if parcel else "", len(packed), *rows, *shared])
         if stored < 0:
             raise StoreError(UNKNOWN_JOB)
         return int(stored)
 
     def recognitions(self, job: str, after: int, limit: int) -> list[tuple[int, Recognition]]:
-        with _errors():
+        with errors():
             rows = self._redis.lrange(scripts.key("order", job), after, after + limit - 1) if limit else []
             bodies = self._redis.hmget(scripts.key("recognised", job), rows) if rows else []
-            return list(enumerate(unpack_recognitions(bodies, self._parts), after + 1))
+            return list(enumerate(unpack_recognitions(bodies, partial(self._parts, job)), after + 1))
 
-    def _parts(self, wanted: list[bytes]) -> dict[bytes, bytes]:
-        found = self._redis.hmget(scripts.key("parts"), wanted) if wanted else []
+    def _parts(self, job: str, wanted: list[bytes]) -> dict[bytes, bytes]:
+        found = self._redis.hmget(scripts.key("parts", job), wanted) if wanted else []
         return {digest: body for digest, body in zip(wanted, found, strict=True) if body is not None}
 
     def progress(self, job: str) -> Progress:
-        with _errors():
+        with errors():
             counts = self._redis.hmget(scripts.key("job", job), "total", "recognised", "failed", "outstanding")
         if counts[0] is None:
             raise StoreError(UNKNOWN_JOB)
         return Progress(*(int(count) for count in counts))
 
+    def hold_sets(self, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
+        with errors():
+            self._hold_sets(args=[cap_bytes, *(value for pair in sets for value in pair)])
+
     def hold_set(self, digest: bytes, body: bytes, cap_bytes: int) -> None:
-        with _errors():
-            self._hold_set(args=[digest, body, cap_bytes])
+        self.hold_sets([(digest, body)], cap_bytes)
 
     def held_set(self, digest: bytes) -> bytes | None:
-        return self._field("sets", digest)
+        return self._field(scripts.key("sets"), digest)
 
     def held_digests(self) -> frozenset[bytes]:
-        with _errors():
+        with errors():
             return frozenset(self._redis.hkeys(scripts.key("sets")))
 
     def keep_bundle(self, digest: bytes, data: bytes) -> None:
-        with _errors():
+        with errors():
             self._redis.hset(scripts.key("bundles"), digest, data)
 
     def bundle(self, digest: bytes) -> bytes | None:
-        return self._field("bundles", digest)
+        return self._field(scripts.key("bundles"), digest)
 
     def pin(self, gallery: str, key: bytes) -> None:
-        with _errors():
+        with errors():
             self._redis.hset(scripts.key("pins"), gallery, key)
 
     def pinned(self, gallery: str) -> bytes | None:
-        return self._field("pins", gallery)
+        return self._field(scripts.key("pins"), gallery)
 
-    def _field(self, name: str, field: bytes | str) -> bytes | None:
-        with _errors():
-            found: bytes | None = self._redis.hget(scripts.key(name), field)
+    def _field(self, key: str, field: bytes | str) -> bytes | None:
+        with errors():
+            found: bytes | None = self._redis.hget(key, field)
         return found
 
+    def forget(self, job: str) -> None:
+        with errors():
+            self._forget(args=[job])
+
     def purge(self) -> None:
-        with _errors():
+        with errors():
             for key in self._redis.scan_iter(match=f"{scripts.PREFIX}*", count=1000):
                 self._redis.unlink(key)
 
     def close(self) -> None:
         self._redis.close()
-
-
-def _connect(url: str) -> Any:  # noqa: ANN401 - the stubs of redis-py type answers as str
-    try:
-        client = redis.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=CONNECT_SECONDS)
-    except ValueError:  # not chained: it may quote the password
-        raise StoreError("the URL of the store is wrong; write redis://user:password@host:port/0") from None
-    with _errors():
-        client.ping()
-    return client
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreError("the client's Redis cannot be reached; start it, or check the URL of the store") from error
-    except redis.RedisError as error:
-        # The text of a reply may quote arguments, so that only its kind is told.
-        raise StoreError(
-            f"the client's Redis refused a command ({type(error).__name__}); check its memory limit, its disk and "
-            "the rights of the user in the store's URL"
-        ) from None
 
 
 def _fields(job: JobRecord) -> list[Any]:

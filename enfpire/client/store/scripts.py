@@ -6,13 +6,13 @@ Keys, all under `PREFIX`; ids of parcels in hexadecimal:
     job:<job>:              hash    a JobRecord, and the counters recognised, failed, outstanding (photos)
     opening:<random>:       zset    photos of a job that is being opened; TTL, becomes waiting:<job>:
     waiting:<job>:          zset    "<row>:<photo>" by row
-    parcel:<parcel>:        hash    job, body, places (msgpack [[row, photo], ...]), attempts, and reply once it came
+    parcel:<parcel>:        hash    job, query, body, places (msgpack [[row, photo], ...]), attempts, later its reply
     parcels:<job>:          set     parcels of the job that are not resolved
-    unanswered:             zset    parcels without a reply, by due
-    answered:               zset    parcels with a reply, by the order of the replies
+    unanswered:             zset    parcels without a reply, by due; unanswered:<job>: those of one job
+    answered:               zset    parcels with a reply, in the order of the replies; answered:<job>: likewise
     recognised:<job>:       hash    row -> packed recognition
     order:<job>:            list    rows in the order in which they were recognised
-    parts:                  hash    digest -> part of packed recognitions
+    parts:<job>:            hash    digest -> part of packed recognitions
     sets: sets-order: sets-bytes:   hash, zset, string    candidate sets, their age, their size together
     clock:                  string  counter that orders replies and sets
     bundles: pins:          hash    digest -> bundle, gallery -> operator's key
@@ -30,10 +30,25 @@ def key(name: str, variable: str = "") -> str:
     return f"{PREFIX}{name}:{variable}:" if variable else f"{PREFIX}{name}:"
 
 
-# `release` deletes a parcel; those of its rows that have no recognition wait again.
+# `enter` and `leave` keep the zsets of all jobs and of one job the same; `remove` deletes a parcel; `release` deletes
+# it, and those of its rows that have no recognition wait again.
 _PRELUDE = """
 local P = 'enfclient:'
 local call = redis.call
+local function enter(name, job, score, id)
+  call('ZADD', P .. name .. ':', score, id)
+  call('ZADD', P .. name .. ':' .. job .. ':', score, id)
+end
+local function leave(name, job, id)
+  call('ZREM', P .. name .. ':', id)
+  call('ZREM', P .. name .. ':' .. job .. ':', id)
+end
+local function remove(job, id)
+  call('DEL', P .. 'parcel:' .. id .. ':')
+  call('SREM', P .. 'parcels:' .. job .. ':', id)
+  leave('unanswered', job, id)
+  leave('answered', job, id)
+end
 local function release(id)
   local key = P .. 'parcel:' .. id .. ':'
   local job = call('HGET', key, 'job')
@@ -44,10 +59,7 @@ local function release(id)
       call('ZADD', P .. 'waiting:' .. job .. ':', place[1], place[1] .. ':' .. place[2])
     end
   end
-  call('DEL', key)
-  call('SREM', P .. 'parcels:' .. job .. ':', id)
-  call('ZREM', P .. 'unanswered:', id)
-  call('ZREM', P .. 'answered:', id)
+  remove(job, id)
   call('HINCRBY', P .. 'job:' .. job .. ':', 'outstanding', -#places)
 end
 """
@@ -86,7 +98,7 @@ return 1
 """
 )
 
-# parcel, job, due, body, places; 0 for an unknown job
+# parcel, job, due, body, query, places; 0 for an unknown job
 PUT = (
     _PRELUDE
     + """
@@ -95,10 +107,10 @@ local key = P .. 'parcel:' .. id .. ':'
 local state = call('HGET', P .. 'job:' .. job .. ':', 'state')
 if not state then return 0 end
 if state ~= 'open' or call('EXISTS', key) == 1 then return 1 end
-local places = cmsgpack.unpack(ARGV[5])
-call('HSET', key, 'job', job, 'body', ARGV[4], 'places', ARGV[5], 'attempts', 0)
+local places = cmsgpack.unpack(ARGV[6])
+call('HSET', key, 'job', job, 'body', ARGV[4], 'query', ARGV[5], 'places', ARGV[6], 'attempts', 0)
 call('SADD', P .. 'parcels:' .. job .. ':', id)
-call('ZADD', P .. 'unanswered:', ARGV[3], id)
+enter('unanswered', job, ARGV[3], id)
 call('HINCRBY', P .. 'job:' .. job .. ':', 'outstanding', #places)
 for _, place in ipairs(places) do
   call('ZREMRANGEBYSCORE', P .. 'waiting:' .. job .. ':', place[1], place[1])
@@ -112,8 +124,9 @@ POSTPONE = (
     _PRELUDE
     + """
 if not call('ZSCORE', P .. 'unanswered:', ARGV[1]) then return 0 end
-call('ZADD', P .. 'unanswered:', ARGV[2], ARGV[1])
-call('HSET', P .. 'parcel:' .. ARGV[1] .. ':', 'attempts', ARGV[3])
+local key = P .. 'parcel:' .. ARGV[1] .. ':'
+enter('unanswered', call('HGET', key, 'job'), ARGV[2], ARGV[1])
+call('HSET', key, 'attempts', ARGV[3])
 return 1
 """
 )
@@ -122,9 +135,12 @@ return 1
 KEEP_REPLY = (
     _PRELUDE
     + """
-if call('ZREM', P .. 'unanswered:', ARGV[1]) == 0 then return 0 end
-call('HSET', P .. 'parcel:' .. ARGV[1] .. ':', 'reply', ARGV[2])
-call('ZADD', P .. 'answered:', call('INCR', P .. 'clock:'), ARGV[1])
+if not call('ZSCORE', P .. 'unanswered:', ARGV[1]) then return 0 end
+local key = P .. 'parcel:' .. ARGV[1] .. ':'
+local job = call('HGET', key, 'job')
+call('HSET', key, 'reply', ARGV[2])
+leave('unanswered', job, ARGV[1])
+enter('answered', job, call('INCR', P .. 'clock:'), ARGV[1])
 return 1
 """
 )
@@ -134,11 +150,12 @@ DROP_REPLY = (
     _PRELUDE
     + """
 local key = P .. 'parcel:' .. ARGV[1] .. ':'
-if call('EXISTS', key) == 0 then return 0 end
+local job = call('HGET', key, 'job')
+if not job then return 0 end
 call('HDEL', key, 'reply')
 call('HSET', key, 'attempts', ARGV[3])
-call('ZREM', P .. 'answered:', ARGV[1])
-call('ZADD', P .. 'unanswered:', ARGV[2], ARGV[1])
+leave('answered', job, ARGV[1])
+enter('unanswered', job, ARGV[2], ARGV[1])
 return 1
 """
 )
@@ -160,7 +177,7 @@ for i = 4, 3 + 3 * count, 3 do
     failed = failed + tonumber(ARGV[i + 1])
   end
 end
-for i = 4 + 3 * count, #ARGV, 2 do call('HSETNX', P .. 'parts:', ARGV[i], ARGV[i + 1]) end
+for i = 4 + 3 * count, #ARGV, 2 do call('HSETNX', P .. 'parts:' .. job .. ':', ARGV[i], ARGV[i + 1]) end
 call('HINCRBY', key, 'recognised', stored - failed)
 call('HINCRBY', key, 'failed', failed)
 if ARGV[2] ~= '' then release(ARGV[2]) end
@@ -168,16 +185,33 @@ return stored
 """
 )
 
-# digest, body, cap in bytes
-HOLD_SET = (
+# job
+FORGET = (
     _PRELUDE
     + """
-local digest, body, cap = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local job = ARGV[1]
+for _, id in ipairs(call('SMEMBERS', P .. 'parcels:' .. job .. ':')) do remove(job, id) end
+for _, name in ipairs({'job', 'waiting', 'recognised', 'order', 'parts'}) do
+  call('UNLINK', P .. name .. ':' .. job .. ':')
+end
+call('ZREM', P .. 'jobs:', job)
+return 1
+"""
+)
+
+# cap in bytes, then digest and body of each set
+HOLD_SETS = (
+    _PRELUDE
+    + """
+local cap = tonumber(ARGV[1])
 local total = tonumber(call('GET', P .. 'sets-bytes:') or '0')
-if #body <= cap then
-  total = total + #body - call('HSTRLEN', P .. 'sets:', digest)
-  call('HSET', P .. 'sets:', digest, body)
-  call('ZADD', P .. 'sets-order:', call('INCR', P .. 'clock:'), digest)
+for i = 2, #ARGV, 2 do
+  local digest, body = ARGV[i], ARGV[i + 1]
+  if #body <= cap then
+    total = total + #body - call('HSTRLEN', P .. 'sets:', digest)
+    call('HSET', P .. 'sets:', digest, body)
+    call('ZADD', P .. 'sets-order:', call('INCR', P .. 'clock:'), digest)
+  end
 end
 while total > cap do
   local oldest = call('ZRANGE', P .. 'sets-order:', 0, 0)[1]

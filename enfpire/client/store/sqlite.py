@@ -18,10 +18,11 @@ from enfpire.client.store.packing import (
     unpack_recognitions,
 )
 from enfpire.client.store.records import JobRecord, JobState, Outstanding, Parcel, Progress, Waiting
-from enfpire.client.store.statements import insert, no_longer_waiting, parts_of, release, state_of
+from enfpire.client.store.statements import delete_job, evict, insert, no_longer_waiting, parts_of, release, state_of
 
 SELECT_JOBS = "SELECT id, gallery, bundle, created, state, total, label FROM jobs"
 SELECT_OUTSTANDING = "SELECT id, job, attempts, due FROM parcels WHERE answered = 0"
+SELECT_ANSWERED = "SELECT parcel FROM replies JOIN parcels ON id = parcel WHERE answered = 1"
 
 
 class SqliteStore:
@@ -75,28 +76,20 @@ class SqliteStore:
                 (parcel.id, parcel.job, len(parcel.rows), due),
             )
             if added.rowcount:
-                connection.execute("INSERT INTO bodies VALUES (?, ?)", (parcel.id, body))
+                connection.execute("INSERT INTO bodies VALUES (?, ?, ?)", (parcel.id, parcel.query, body))
                 no_longer_waiting(connection, parcel.job, parcel.rows)
 
-    def unanswered(self, now: float, limit: int) -> list[Outstanding]:
+    def open_parcels(self, job: str | None = None, limit: int | None = None) -> list[Outstanding]:
+        condition, values = _of(job)
+        statement = f"{SELECT_OUTSTANDING} AND {condition} ORDER BY due, id LIMIT ?"
         with self._database.reading() as connection:
-            rows = connection.execute(
-                f"{SELECT_OUTSTANDING} AND due <= ? ORDER BY due LIMIT ?",
-                (now, limit),
-            ).fetchall()
-        return [Outstanding(*row) for row in rows]
-
-    def open_parcels(self, job: str | None = None) -> list[Outstanding]:
-        with self._database.reading() as connection:
-            rows = connection.execute(
-                f"{SELECT_OUTSTANDING} AND job = ifnull(?, job) ORDER BY due",
-                (job,),
-            ).fetchall()
+            rows = connection.execute(statement, (*values, -1 if limit is None else limit)).fetchall()
         return [Outstanding(*row) for row in rows]
 
     def outstanding(self, job: str | None = None) -> int:
+        condition, values = _of(job)
         with self._database.reading() as connection:
-            row = connection.execute("SELECT count(*) FROM parcels WHERE job = ifnull(?, job)", (job,)).fetchone()
+            row = connection.execute(f"SELECT count(*) FROM parcels WHERE {condition}", values).fetchone()  # noqa: S608
         return int(row[0])
 
     def postpone(self, parcel: bytes, due: float, attempts: int) -> None:
@@ -112,16 +105,21 @@ class SqliteStore:
                 connection.execute("INSERT INTO replies (parcel, body) VALUES (?, ?)", (parcel, data))
         return bool(marked.rowcount)
 
-    def answered(self, limit: int) -> list[bytes]:
+    def answered(self, limit: int, job: str | None = None) -> list[bytes]:
+        condition, values = _of(job)
+        statement = f"{SELECT_ANSWERED} AND {condition} ORDER BY number LIMIT ?"
         with self._database.reading() as connection:
-            rows = connection.execute("SELECT parcel FROM replies ORDER BY number LIMIT ?", (limit,)).fetchall()
+            rows = connection.execute(statement, (*values, limit)).fetchall()
         return [row[0] for row in rows]
+
+    def query(self, parcel: bytes) -> bytes | None:
+        return self._body("SELECT query FROM bodies WHERE parcel = ?", parcel)
 
     def load(self, parcel: bytes) -> tuple[Parcel, bytes | None] | None:
         with self._database.reading() as connection:
-            body = connection.execute("SELECT body FROM bodies WHERE parcel = ?", (parcel,)).fetchone()
+            kept = connection.execute("SELECT query, body FROM bodies WHERE parcel = ?", (parcel,)).fetchone()
             reply = connection.execute("SELECT body FROM replies WHERE parcel = ?", (parcel,)).fetchone()
-        return None if body is None else (unpack_parcel(parcel, body[0]), None if reply is None else reply[0])
+        return None if kept is None else (unpack_parcel(parcel, *kept), None if reply is None else reply[0])
 
     def drop_reply(self, parcel: bytes, due: float, attempts: int) -> None:
         with self._database.writing(lasting=False) as connection:
@@ -135,11 +133,16 @@ class SqliteStore:
         rows = [one.row for one in recognitions]
         with self._database.writing() as connection:
             state_of(connection, job)
-            connection.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", parts.items())
+            connection.executemany(
+                "INSERT OR IGNORE INTO parts VALUES (?, ?, ?)", ((job, *part) for part in parts.items())
+            )
             stored = insert(connection, job, packed)
             no_longer_waiting(connection, job, rows)
             if parcel is not None:
                 release(connection, parcel, frozenset(rows))
+            over = parcel is not None and connection.execute("SELECT 1 FROM parcels LIMIT 1").fetchone() is None
+        if over:  # with other parcels on their way their features would soon be in the journal again
+            self._database.forget_journal()
         return stored
 
     def recognitions(self, job: str, after: int, limit: int) -> list[tuple[int, Recognition]]:
@@ -148,7 +151,7 @@ class SqliteStore:
                 "SELECT seq, body FROM recognitions WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?",
                 (job, after, limit),
             ).fetchall()
-            found = unpack_recognitions([row[1] for row in rows], lambda wanted: parts_of(connection, wanted))
+            found = unpack_recognitions([row[1] for row in rows], lambda wanted: parts_of(connection, job, wanted))
         return [(row[0], one) for row, one in zip(rows, found, strict=True)]
 
     def progress(self, job: str) -> Progress:
@@ -161,17 +164,14 @@ class SqliteStore:
             ).fetchone()
         return Progress(*row)
 
-    def hold_set(self, digest: bytes, body: bytes, cap_bytes: int) -> None:
+    def hold_sets(self, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
+        values = [(digest, len(body), body) for digest, body in sets if len(body) <= cap_bytes]
         with self._database.writing(lasting=False) as connection:
-            if len(body) <= cap_bytes:
-                connection.execute(
-                    "REPLACE INTO sets (digest, bytes, body) VALUES (?, ?, ?)", (digest, len(body), body)
-                )
-            connection.execute(
-                "DELETE FROM sets WHERE number IN (SELECT number FROM "
-                "(SELECT number, sum(bytes) OVER (ORDER BY number DESC) AS younger FROM sets) WHERE younger > ?)",
-                (cap_bytes,),
-            )
+            connection.executemany("REPLACE INTO sets (digest, bytes, body) VALUES (?, ?, ?)", values)
+            evict(connection, cap_bytes)
+
+    def hold_set(self, digest: bytes, body: bytes, cap_bytes: int) -> None:
+        self.hold_sets([(digest, body)], cap_bytes)
 
     def held_set(self, digest: bytes) -> bytes | None:
         return self._body("SELECT body FROM sets WHERE digest = ?", digest)
@@ -194,6 +194,11 @@ class SqliteStore:
     def pinned(self, gallery: str) -> bytes | None:
         return self._body("SELECT key FROM pins WHERE gallery = ?", gallery)
 
+    def forget(self, job: str) -> None:
+        with self._database.writing() as connection:
+            delete_job(connection, job)
+        self._database.forget_journal()
+
     def purge(self) -> None:
         with self._database.writing() as connection:
             for table in TABLES:
@@ -208,6 +213,11 @@ class SqliteStore:
         with self._database.reading() as connection:
             row = connection.execute(statement, (key,)).fetchone()
         return None if row is None else row[0]
+
+
+def _of(job: str | None) -> tuple[str, tuple[str, ...]]:
+    """Condition that a parcel is of that job, or of any, and its values."""
+    return ("TRUE", ()) if job is None else ("job = ?", (job,))
 
 
 def _job(row: tuple[str, str, bytes, float, str, int, str]) -> JobRecord:

@@ -28,7 +28,7 @@ def release(connection: sqlite3.Connection, parcel: bytes, resolved: frozenset[i
     body = connection.execute("SELECT body FROM bodies WHERE parcel = ?", (parcel,)).fetchone()
     if body is None:
         return
-    released = unpack_parcel(parcel, body[0])
+    released = unpack_parcel(parcel, b"", body[0])
     connection.executemany(
         "INSERT OR IGNORE INTO waiting SELECT ?1, ?2, ?3 "
         "WHERE NOT EXISTS (SELECT 1 FROM recognitions WHERE job = ?1 AND row = ?2)",
@@ -57,7 +57,31 @@ def insert(connection: sqlite3.Connection, job: str, packed: Sequence[PackedReco
     return recognised + failures
 
 
-def parts_of(connection: sqlite3.Connection, wanted: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Parts of recognitions by their digests, as far as the store has them."""
-    rows = (connection.execute("SELECT digest, body FROM parts WHERE digest = ?", (one,)).fetchone() for one in wanted)
+def delete_job(connection: sqlite3.Connection, job: str) -> None:
+    """Delete a job and everything of it."""
+    for table in ("bodies", "replies"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE parcel IN (SELECT id FROM parcels WHERE job = ?)",  # noqa: S608 - our names
+            (job,),
+        )
+    for table in ("parcels", "waiting", "recognitions", "parts"):
+        connection.execute(f"DELETE FROM {table} WHERE job = ?", (job,))  # noqa: S608 - our names
+    connection.execute("DELETE FROM jobs WHERE id = ?", (job,))
+
+
+def evict(connection: sqlite3.Connection, cap_bytes: int) -> None:
+    """Delete the candidate sets held longest while all together are over the cap."""
+    if connection.execute("SELECT ifnull(sum(bytes), 0) FROM sets").fetchone()[0] <= cap_bytes:
+        return
+    connection.execute(
+        "DELETE FROM sets WHERE number IN (SELECT number FROM "
+        "(SELECT number, sum(bytes) OVER (ORDER BY number DESC) AS younger FROM sets) WHERE younger > ?)",
+        (cap_bytes,),
+    )
+
+
+def parts_of(connection: sqlite3.Connection, job: str, wanted: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Parts of a job's recognitions by their digests, as far as the store has them."""
+    statement = "SELECT digest, body FROM parts WHERE job = ? AND digest = ?"
+    rows = (connection.execute(statement, (job, one)).fetchone() for one in wanted)
     return {row[0]: row[1] for row in rows if row is not None}
