@@ -128,5 +128,5 @@ def _whole(name: str) -> Iterator[None]:
         yield
     except (WireError, ValueError, TypeError) as error:
         raise UnavailableError(
-            f"{name} in Milvus holds damaged rows; restore it from a backup, or drop it there and publish that version again"
+            f"{name} in Milvus holds damaged rows; restore a backup, or drop it there and publish again"
         ) from error

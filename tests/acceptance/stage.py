@@ -87,6 +87,11 @@ class Stage:
     def raw(self) -> Floats:
         return np.stack([self.kept.raw[photo] for photo in self.photos])
 
+    @property
+    def exposed(self) -> list[str]:
+        """Photos that tests may send unprotected: only these features ever were on the operator's side."""
+        return self.photos[SHOTS - 1 :: SHOTS]
+
     def features(self, name: str = "cells") -> Floats:
         """Features (n, d) of all query photos."""
         return whiten(self.raw, self.published[name].signed.bundle.whitening)

@@ -105,7 +105,7 @@ def pairs_of_one_group(stage: Stage) -> list[tuple[str, str]]:
     """Photos and, for each, another one of the same group that shows something else."""
     groups: dict[int, list[str]] = defaultdict(list)
     with stage.recognizer(stage.folder / "grouping") as recognizer:
-        for one in recognizer.submit(stage.photos).results():
+        for one in recognizer.submit([photo for photo in stage.photos if photo not in stage.exposed]).results():
             assert one.group is not None
             groups[one.group].append(one.photo)
     pairs = []

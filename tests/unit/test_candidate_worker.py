@@ -81,7 +81,7 @@ def test_a_damaged_row_is_the_operators_concern(milvus: str, damage: str) -> Non
     client.upsert(name, [{key: 0, "vector": row["vector"], damage: text}])
     lookup = MilvusLookup(client, Serving(gallery="shop", version=version.version, kind="cells", groups=3))
     try:
-        with pytest.raises(UnavailableError, match=f"{name} in Milvus holds damaged rows; restore"):
+        with pytest.raises(UnavailableError, match=f"{name} in Milvus holds damaged rows; restore a backup"):
             lookup.by_group([0, 1, 2])
     finally:
         for each in (classes, sets):
