@@ -22,7 +22,9 @@ class ClientSettings(BaseSettings):
     weights: str = Field(default="", description="weights file, where the bundle's network needs one")
     photos_per_query: Annotated[int, Field(ge=1, le=1024)] = 256
     window: Annotated[int, Field(ge=1)] = Field(default=8, description="most queries on their way at a time")
-    deadline_seconds: Annotated[float, Field(gt=0, le=600)] = Field(default=10, description="then a query is asked again")
+    deadline_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
+        default=10, description="then a query is asked again"
+    )
     patience_seconds: Annotated[float, Field(gt=0)] = Field(
         default=600, description="how long the exchange may be gone before a job is interrupted"
     )
