@@ -87,7 +87,8 @@ def check_shape(values: npt.NDArray[Any], dimensions: int) -> Floats:
 
 
 def normalised(values: Floats) -> Floats:
-    """Each row divided by its L2 norm; a zero row stays zero."""
+    """Each row divided by its L2 norm; a zero row stays zero, one with infinity has NaN."""
     norms = np.linalg.norm(values, axis=1, keepdims=True)
-    scaled: Floats = values / np.maximum(norms, np.float32(1e-12))
+    with np.errstate(invalid="ignore"):  # callers refuse NaN; numpy's own warning would tell nobody what to do
+        scaled: Floats = values / np.maximum(norms, np.float32(1e-12))
     return scaled

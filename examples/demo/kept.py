@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from enfpire.client.extractor import Extracted, PhotoExtractor
 
+from enfpire.client.extractor import Extracted, PhotoExtractor
 from enfpire.client.photos import Photo
 from enfpire.errors import PhotoError
 from enfpire.wire.arrays import Floats

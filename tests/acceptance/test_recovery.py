@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from enfpire.client import courier
+from enfpire.client import handover
 from enfpire.client.job import Job
 from enfpire.client.recognition import Recognition
 from enfpire.client.recognizer import Recognizer
@@ -79,7 +79,7 @@ def test_a_crash_on_the_operators_side_costs_time_only(stage: Stage, tmp_path: P
 
 
 def test_a_killed_resolution_worker_loses_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier, "HAND_OVER_SECONDS", 1.0)
+    monkeypatch.setattr(handover, "AGAIN_SECONDS", 1.0)
     photos = many(stage)
     store, broker = stage.service.client_store, stage.service.client_broker_url
     with stage.recognizer(store, broker_url=broker, deadline_seconds=1, **SLOWLY) as recognizer:
