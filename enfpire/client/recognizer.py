@@ -137,7 +137,7 @@ class Recognizer:
                 self._ask_features(record, names, normalised(features))
             elif not paths or len(photos) <= INTERACTIVE:
                 self._intake.take_in(record.id, [Waiting(*one) for one in enumerate(names)], list(photos))
-        except BaseException:
+        except Exception:  # an interrupt leaves the job open, to be resumed
             self._store.set_state(record.id, JobState.CANCELLED)
             raise
         self._pipeline.follow(record)
