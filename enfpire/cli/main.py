@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from typing import NoReturn
 
 import typer
@@ -42,20 +45,33 @@ def version() -> None:
 
 
 def run() -> None:
-    """Run the command line; an error of ours is one line on stderr and its exit code."""
+    """Run the command line; an error of ours is one line on stderr and its exit code, Ctrl-C is 130."""
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: _interrupt(interrupted))
     try:
         app()
-    except EnfPireError as error:
-        _refuse(error)
-    except ValidationError as error:
-        unusable = settings_error(error)
-        if unusable is None:
-            raise
-        _refuse(unusable)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:  # what typer makes of Ctrl-C
-            Console(stderr=True).print("stopped; what was done is kept, and the same command goes on with it")
+    except BaseException as error:
+        # an interrupt may surface as any error, of whatever it interrupted
+        if interrupted.is_set():
+            _stop()
+        if isinstance(error, EnfPireError):
+            _refuse(error)
+        unusable = settings_error(error) if isinstance(error, ValidationError) else None
+        if unusable is not None:
+            _refuse(unusable)
         raise
+
+
+def _interrupt(noted: threading.Event) -> NoReturn:
+    noted.set()
+    raise KeyboardInterrupt
+
+
+def _stop() -> NoReturn:
+    Console(stderr=True).print("stopped; what was done is kept, and the same command goes on with it")
+    sys.stdout.flush()
+    # not `sys.exit`, which waits for threads that still decode or compute; the store is whole at any moment
+    os._exit(INTERRUPTED)
 
 
 def _refuse(error: EnfPireError) -> NoReturn:

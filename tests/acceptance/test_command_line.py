@@ -350,7 +350,10 @@ def test_ctrl_c_keeps_the_job(stage: Stage, tmp_path: Path, settings: dict[str, 
     ):
         assert within(60, store.outstanding)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        try:
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Traceback" not in said
     assert "what was done is kept" in said
