@@ -63,7 +63,9 @@ class Pipeline:
         """End both threads after the round in hand."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join()
+            # Ctrl-C may come between the making of the threads and their start
+            if thread.ident is not None:
+                thread.join()
 
     def _start(self) -> None:
         names = ("courier", "intake")
