@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import numpy as np
 
 from enfpire.curation.entries import PhotoEntry
 from enfpire.errors import StoreError
+from enfpire.private_file import make_database
 from enfpire.wire.arrays import Floats, Indices, check_rows
 from enfpire.wire.bundle import Extractor
 
@@ -42,10 +42,8 @@ _TABLES = (
 def connect(folder: Path) -> sqlite3.Connection:
     """Open the catalogue of the workspace in `folder`, both made where they are missing, for their owner only."""
     with explained(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / "catalogue.sqlite"
-        # SQLite would make the file readable for all, and gives its WAL the mode of the file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        make_database(path)
         db = sqlite3.connect(path, timeout=30, isolation_level=None)
         try:
             _prepare(db, folder)
@@ -56,7 +54,6 @@ def connect(folder: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, folder: Path) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")  # a power cut may take the last batch, which is then enrolled again
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("BEGIN IMMEDIATE")

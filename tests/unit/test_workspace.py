@@ -219,6 +219,20 @@ def test_two_processes_worth_of_writers_lose_nothing(folder: Path) -> None:
         assert workspace.photos("g") == 80
 
 
+def test_many_may_open_a_new_workspace_at_once(tmp_path: Path) -> None:
+    def open_all(thread: int) -> None:
+        for number in range(10):
+            with Workspace.open(tmp_path / str(number)) as workspace:
+                workspace.add("g", SPEC, [entry("a", thread)])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(open_all, range(8)))
+    for number in range(10):
+        assert [path.name for path in (tmp_path / str(number)).iterdir() if path.name.startswith(".")] == []
+        with Workspace.open(tmp_path / str(number)) as workspace:
+            assert workspace.photos("g") == 8
+
+
 def test_what_is_no_workspace_is_refused(tmp_path: Path) -> None:
     (tmp_path / "catalogue.sqlite").write_bytes(b"this is not a database" * 100)
     with pytest.raises(StoreError, match="cannot be used"):

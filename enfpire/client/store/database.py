@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from enfpire.errors import StoreError
+from enfpire.private_file import make_database
 
 APPLICATION_ID = 0x454E4650
 SCHEMA_VERSION = 2
@@ -174,8 +175,7 @@ class Database:
 
 def _create(path: Path) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        make_database(path)
         path.chmod(0o600)
     except OSError as error:
         raise StoreError(f"the store {path} cannot be created: {error.strerror}; choose another path") from error
@@ -184,7 +184,7 @@ def _create(path: Path) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in ("journal_mode = WAL", "secure_delete = ON", "temp_store = MEMORY"):
+        for pragma in ("secure_delete = ON", "temp_store = MEMORY"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
     except sqlite3.Error:
         connection.close()
