@@ -16,7 +16,7 @@ from enfpire.client.match import Match, best_matches
 from enfpire.client.transforms import transform_of
 from enfpire.errors import CandidateSetError, FeatureError
 from enfpire.wire.arrays import Floats, Indices, check_rows
-from enfpire.wire.bundle import Cells, SignedBundle
+from enfpire.wire.bundle import Cells, SignedBundle, member_of
 from enfpire.wire.candidates import CandidateSet, decode_set, digest_of
 from enfpire.wire.query import Groups, Query
 from enfpire.wire.reply import Reply, SentSet
@@ -81,9 +81,9 @@ def _check_promised(group: int, digest: bytes, candidates: CandidateSet, cells: 
             "the server sent another candidate set than the bundle names: it may have been made for this "
             "client; do not use the reply, and ask the operator"
         )
-    if len(set(candidates.names)) < int(cells.classes.values[group]):
+    if not cells.members_of(group) <= {member_of(name) for name in candidates.names}:
         raise CandidateSetError(
-            "a candidate set has fewer classes than the bundle promises: its guarantee is false; "
+            "a candidate set lacks classes that the bundle promises: its guarantee is false; "
             "do not use this bundle, and ask the operator"
         )
 

@@ -22,7 +22,7 @@ from enfpire.server import gallery
 from enfpire.server.answer import Lookup
 from enfpire.server.version import GalleryVersion
 from enfpire.wire.arrays import Array, Floats, Indices
-from enfpire.wire.bundle import Bundle, Cells, Identity, Projection, Serving, SignedBundle, sign_bundle
+from enfpire.wire.bundle import Bundle, Cells, Identity, Projection, Serving, SignedBundle, member_of, sign_bundle
 from enfpire.wire.candidates import CandidateSet, encode_set
 
 Progress = Callable[[str, int, int], None]
@@ -146,8 +146,15 @@ def make_bundle(fit: Fit, version: str, digests: bytes) -> Bundle:
 def _transform(fit: Fit, digests: bytes) -> Cells | Projection | Identity:
     draft = fit.transform
     if isinstance(draft, CellsDraft):
-        classes = np.bincount(draft.groups.values.astype(np.intp))
-        return Cells(anchors=draft.anchors, routes=draft.routes, classes=Array.of(classes, "u4"), digests=digests)
+        own = rows_by_class(draft.groups.values.astype(np.intp), len(draft.groups.values))
+        groups = [sorted(member_of(fit.names[number]) for number in classes) for classes in own if len(classes)]
+        return Cells(
+            anchors=draft.anchors,
+            routes=draft.routes,
+            classes=Array.of(np.array([len(group) for group in groups]), "u4"),
+            members=b"".join(member for group in groups for member in group),
+            digests=digests,
+        )
     if draft.kind == "projection":
         return Projection(basis=draft.basis, candidates=draft.candidates)
     return Identity(candidates=draft.candidates)

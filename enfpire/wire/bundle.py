@@ -24,8 +24,14 @@ BUNDLE_CAP = 1024 * MIB
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 DIGEST_BYTES = 32
+MEMBER_BYTES = 8
 
 _DOMAIN = b"enfpire bundle v1\0"
+
+
+def member_of(name: str) -> bytes:
+    """What a bundle says of a class: 8 bytes of the SHA-256 of its name."""
+    return digest_of(b"enfpire class v1\0" + name.encode())[:MEMBER_BYTES]
 
 
 class Extractor(Frozen):
@@ -54,15 +60,22 @@ class Whitening(Frozen):
 class Cells(Frozen):
     """Vector quantisation: only the number of the nearest anchor's group travels.
 
-    anchors (a, d); routes (a,) uint32, the group of each anchor; classes (G,) uint32, how many classes of its
-    own each group has; digests, 32 bytes a group, of the candidate sets.
+    anchors (a, m), float or int8 under one common scale, are compared with the first m of a feature's d
+    coordinates; routes (a,) uint32, the group of each anchor; classes (G,) uint32, how many classes of its own each
+    group has; members, 8 bytes a class (`member_of`), group after group, ascending within each: whoever has two
+    bundles sees whether a class moved; digests, 32 bytes a group, of the candidate sets. A client that remembers
+    may answer a photo from a set that it holds where that group's score is within `slack` of the best one.
+    `priors` (G,) float32 are the largest class priors where the operator declares some: a claim, not a proof.
     """
 
     kind: Literal["cells"] = "cells"
     anchors: Array
     routes: Array
     classes: Array
+    members: bytes = Field(repr=False)
     digests: bytes = Field(repr=False)
+    slack: Annotated[float, Field(ge=0, le=100)] = 0.0
+    priors: Array | None = None
 
     @model_validator(mode="after")
     def _tables_agree(self) -> Self:
@@ -77,8 +90,28 @@ class Cells(Frozen):
             raise ValueError("routes name every group and no other")
         if (self.classes.values == 0).any():
             raise ValueError("every group has a class of its own")
-        if not self.anchors.finite:
-            raise ValueError("anchors are finite")
+        if self.anchors.dtype in ("u1", "u4") or not self.anchors.finite:
+            raise ValueError("anchors are finite, and may be negative")
+        return self
+
+    @model_validator(mode="after")
+    def _members_agree(self) -> Self:
+        classes = int(self.classes.values.sum(dtype=np.int64))
+        if len(self.members) != classes * MEMBER_BYTES:
+            raise ValueError("every class is a member of its group")
+        if len(np.unique(np.frombuffer(self.members, ">u8"))) != classes:
+            raise ValueError("no class is a member of two groups")
+        return self
+
+    @model_validator(mode="after")
+    def _priors_are_probabilities(self) -> Self:
+        if self.priors is None:
+            return self
+        values = self.priors.values
+        if self.priors.dtype != "f4" or self.priors.shape != self.classes.shape or not np.isfinite(values).all():
+            raise ValueError("priors are a float a group")
+        if (values < 0).any() or values.sum(dtype=np.float64) > 1 + 1e-3 or (values[1:] > values[:-1]).any():
+            raise ValueError("priors are probabilities, largest first")
         return self
 
     @property
@@ -89,6 +122,12 @@ class Cells(Frozen):
     def digest(self, group: int) -> bytes:
         """Digest of one group's candidate set."""
         return self.digests[group * DIGEST_BYTES : (group + 1) * DIGEST_BYTES]
+
+    def members_of(self, group: int) -> frozenset[bytes]:
+        """What `member_of` says of each of the group's own classes."""
+        ends = np.cumsum(self.classes.values, dtype=np.int64) * MEMBER_BYTES
+        start, end = int(ends[group]) - int(self.classes.values[group]) * MEMBER_BYTES, int(ends[group])
+        return frozenset(self.members[at : at + MEMBER_BYTES] for at in range(start, end, MEMBER_BYTES))
 
 
 class Projection(Frozen):
@@ -140,8 +179,8 @@ class Bundle(Frozen):
             raise ValueError("whitening does not fit the extractor")
         match self.transform:
             case Cells(anchors=table) | Projection(basis=table):
-                inner = table.shape[1] if isinstance(self.transform, Cells) else table.shape[0]
-                if inner != self.dimensions:
+                fits = table.shape[1] <= self.dimensions if isinstance(self.transform, Cells) else table.shape[0] == self.dimensions
+                if not fits:
                     raise ValueError("transform does not fit the features")
         if isinstance(self.transform, Cells) and int(self.transform.classes.values.sum()) != self.classes:
             raise ValueError("the groups' classes do not add up")

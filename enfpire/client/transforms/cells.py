@@ -22,8 +22,9 @@ class CellsTransform:
     def route(self, features: Floats) -> Indices:
         """Group of each feature; features (n, d), result (n,)."""
         rows = max(1, BLOCK_BYTES // (4 * len(self._anchors)))
+        known = features[:, : self._anchors.shape[1]]
         nearest = [
-            (features[start : start + rows] @ self._anchors.T).argmax(axis=1) for start in range(0, len(features), rows)
+            (known[start : start + rows] @ self._anchors.T).argmax(axis=1) for start in range(0, len(known), rows)
         ]
         groups: Indices = self._routes[np.concatenate(nearest)]
         return groups
