@@ -178,10 +178,14 @@ class Bundle(Frozen):
         if self.whitening.matrix.shape[0] != self.extractor.dimensions:
             raise ValueError("whitening does not fit the extractor")
         match self.transform:
-            case Cells(anchors=table) | Projection(basis=table):
-                fits = table.shape[1] <= self.dimensions if isinstance(self.transform, Cells) else table.shape[0] == self.dimensions
-                if not fits:
-                    raise ValueError("transform does not fit the features")
+            case Cells(anchors=anchors):
+                fits = anchors.shape[1] <= self.dimensions
+            case Projection(basis=basis):
+                fits = basis.shape[0] == self.dimensions
+            case Identity():
+                fits = True
+        if not fits:
+            raise ValueError("transform does not fit the features")
         if isinstance(self.transform, Cells) and int(self.transform.classes.values.sum()) != self.classes:
             raise ValueError("the groups' classes do not add up")
         return self

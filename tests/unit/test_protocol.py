@@ -22,6 +22,7 @@ from enfpire.wire.bundle import (
     SignedBundle,
     TransformSpec,
     Whitening,
+    member_of,
     serving_of,
     sign_bundle,
 )
@@ -72,6 +73,7 @@ class World:
                 anchors=Array.of(self.prototypes, "f2"),
                 routes=Array.of(np.arange(CLASSES) % GROUPS, "u4"),
                 classes=Array.of(np.full(GROUPS, CLASSES // GROUPS), "u4"),
+                members=b"".join(member for group in range(GROUPS) for member in promised(group)),
                 digests=b"".join(digest_of(body) for body in self.sets),
             )
         )
@@ -81,6 +83,11 @@ class World:
         labels = rng.integers(0, CLASSES, count) if classes is None else np.array(classes)
         noise = 0.1 * rng.standard_normal((len(labels), DIMENSIONS)).astype(np.float32)
         return normalised(self.prototypes[labels] + noise), labels
+
+
+def promised(group: int) -> list[bytes]:
+    """What the bundle says of the group's classes."""
+    return sorted(member_of(f"class {number}") for number in range(group, CLASSES, GROUPS))
 
 
 def candidates_of(prototypes: Floats, classes: Sequence[int]) -> bytes:
@@ -281,11 +288,22 @@ def test_a_set_of_other_dimensions_or_none_is_refused(world: World) -> None:
             resolve(pending, reply, signed)
 
 
-def test_a_set_with_fewer_classes_than_the_guarantee_counts_is_refused(world: World) -> None:
-    for short in (candidates_of(world.prototypes, [0, 6, 12]), candidates_of(world.prototypes, [0, 6, 12, 12])):
-        liar = World(world.prototypes, [short, *world.sets[1:]])
-        signed = liar.cells()
-        pending, query = protect(world.prototypes[:1], signed)
-        reply = answer(query, serving_of(signed.bundle), liar)
-        with pytest.raises(CandidateSetError, match="fewer classes than the bundle promises"):
-            resolve(pending, reply, signed)
+@pytest.mark.parametrize(
+    "classes", [[0, 6, 12], [0, 6, 12, 12], [0, 6, 12, 13], [1, 7, 13, 19], [0, 6, 12, 1, 2, 3, 4, 5]]
+)
+def test_a_set_that_lacks_a_promised_class_is_refused(world: World, classes: list[int]) -> None:
+    """Group 0 has the classes 0, 6, 12 and 18; strangers in the place of one do not make up for it."""
+    liar = World(world.prototypes, [candidates_of(world.prototypes, classes), *world.sets[1:]])
+    signed = liar.cells()
+    pending, query = protect(world.prototypes[:1], signed)
+    reply = answer(query, serving_of(signed.bundle), liar)
+    with pytest.raises(CandidateSetError, match="lacks classes that the bundle promises"):
+        resolve(pending, reply, signed)
+
+
+def test_a_set_may_hold_more_than_was_promised(world: World) -> None:
+    generous = World(world.prototypes, [candidates_of(world.prototypes, [0, 1, 6, 12, 18]), *world.sets[1:]])
+    signed = generous.cells()
+    pending, query = protect(world.prototypes[:1], signed)
+    matches = resolve(pending, answer(query, serving_of(signed.bundle), generous), signed)
+    assert [match.name for match in matches] == ["class 0"]

@@ -16,7 +16,7 @@ from enfpire.exchange.connection import connect as connect_exchange
 from enfpire.server.gallery import MilvusClient, MilvusLookup, connect, current_version, versions
 from enfpire.server.memory_gallery import MemoryLookup
 from enfpire.wire.arrays import Floats, Indices
-from enfpire.wire.bundle import Cells, open_bundle, serving_of
+from enfpire.wire.bundle import Cells, member_of, open_bundle, serving_of
 from enfpire.wire.candidates import decode_set
 from tests.unit.synthetic import CELLS, published, searching, shop
 
@@ -94,6 +94,16 @@ def test_over_asking_finds_photos_that_were_misrouted() -> None:
 
     assert found(PER_CELL) < 0.97
     assert found(OVER) > found(PER_CELL) + 0.02
+
+
+def test_members_are_the_digests_of_the_names_group_by_group() -> None:
+    taken = shop(OVER)
+    cells = taken.signed.bundle.transform
+    assert isinstance(cells, Cells)
+    names = [[taken.fit.names[number] for number in np.flatnonzero(taken.groups == group)] for group in range(5)]
+    assert cells.classes.values.tolist() == [len(own) for own in names] == [12] * 5
+    assert cells.members == b"".join(member for own in names for member in sorted(map(member_of, own)))
+    assert [cells.members_of(group) for group in range(5)] == [set(map(member_of, own)) for own in names]
 
 
 def test_a_version_is_named_by_its_fit() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enfpire.wire.arrays import Array
-from enfpire.wire.bundle import Bundle, Cells, Extractor, Projection, Whitening
+from enfpire.wire.bundle import Bundle, Cells, Extractor, Projection, Whitening, member_of
 from enfpire.wire.candidates import CandidateSet, digest_of
 from enfpire.wire.query import Groups, Query, Request, Vectors
 from enfpire.wire.reply import Reply, Response, SentSet
@@ -49,11 +49,15 @@ def candidate_set() -> CandidateSet:
 
 
 def bundle() -> Bundle:
+    names = ("Hafermilch", "Käse", "Apfel", "Birne", "Brot")
     cells = Cells(
         anchors=Array.of(np.array([[1.0, 0.0], [0.0, -1.0]]), "f2"),
         routes=Array.of(np.array([1, 0]), "u4"),
         classes=Array.of(np.array([2, 3]), "u4"),
+        members=b"".join(sorted(map(member_of, names[:2])) + sorted(map(member_of, names[2:]))),
         digests=SET + BUNDLE,
+        slack=0.125,
+        priors=Array.of(np.array([0.5, 0.25]), "f4"),
     )
     return _bundle(cells, 2)
 

@@ -13,12 +13,25 @@ from enfpire.wire.candidates import decode_set, encode_set
 from enfpire.wire.query import Request, seal, unseal, verified
 from enfpire.wire.reply import Response, decode_response, encode_response
 from tests.wire import samples
+from tests.wire.annotate import GOLDEN, annotated
+
+FOLDER = Path(__file__).parent / "golden"
 
 
 def golden(name: str) -> bytes:
     """Bytes of an annotated file: hex, then a comment."""
-    text = (Path(__file__).parent / "golden" / f"{name}.txt").read_text(encoding="utf-8")
+    text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
     return bytes.fromhex("".join(line.partition("#")[0] for line in text.splitlines()))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_line_says_what_its_bytes_are(name: str) -> None:
+    text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+    assert annotated(golden(name)) == text, f"run: python -m tests.wire.annotate {name}"
+
+
+def test_every_golden_file_has_a_message() -> None:
+    assert {path.stem for path in FOLDER.iterdir()} == GOLDEN.keys()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ QUICK = settings(deadline=1000, max_examples=60)
 names = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
 digests = st.binary(min_size=32, max_size=32)
 ids = st.binary(min_size=16, max_size=16)
+members = st.binary(min_size=8, max_size=8)
 f2 = st.floats(width=16, allow_nan=False, allow_infinity=False)
 f4 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -98,14 +99,33 @@ def transforms(draw: st.DrawFn, width: int) -> Cells | Projection | Identity:
         )
     if kind == 2:
         return Identity(candidates=draw(st.integers(1, 4096)))
+    return draw(cells(width))
+
+
+@st.composite
+def cells(draw: st.DrawFn, width: int) -> Cells:
     groups = draw(st.integers(1, 5))
     routes = draw(st.permutations([*range(groups), *draw(st.lists(st.integers(0, groups - 1), max_size=4))]))
+    classes = draw(st.lists(st.integers(1, 6), min_size=groups, max_size=groups))
+    kinds: list[tuple[DType, Any]] = [("i1", None), ("f2", f2), ("f4", f4)]
+    dtype, elements = draw(st.sampled_from(kinds))
     return Cells(
-        anchors=draw(array("f2", (len(routes), width), f2)),
+        anchors=draw(array(dtype, (len(routes), draw(st.integers(1, width))), elements)),
         routes=Array.of(np.array(routes), "u4"),
-        classes=draw(array("u4", (groups,), st.integers(1, 1000))),
+        classes=Array.of(np.array(classes), "u4"),
+        members=b"".join(draw(st.lists(members, min_size=sum(classes), max_size=sum(classes), unique=True))),
         digests=draw(st.binary(min_size=32 * groups, max_size=32 * groups)),
+        slack=draw(st.floats(0, 100)),
+        priors=draw(st.none() | priors(groups)),
     )
+
+
+@st.composite
+def priors(draw: st.DrawFn, groups: int) -> Array:
+    """Descending probabilities that add up to at most 1."""
+    weights = draw(st.lists(st.floats(0, 1), min_size=groups + 1, max_size=groups + 1).filter(any))
+    values = np.array(weights) / sum(weights)
+    return Array.of(np.sort(values[:groups])[::-1], "f4")
 
 
 @st.composite
