@@ -1,29 +1,101 @@
 """Attackers on one message. They know transform, bundle and gallery, and have labelled photos.
 
-Each returns its accuracy, every class weighing the same, on photos that it was not trained on.
+Each is tried on photos that it was not trained on; but for the oracle, which knows the true distribution.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from enfpire.audit.measures import balanced_accuracy
+from enfpire.audit.measures import balanced_accuracy, balanced_mean
+from enfpire.leakage.channel import Channel, Doubles, message_counts, smoothed
+from enfpire.leakage.intervals import balanced_interval
 from enfpire.wire.arrays import Floats, Indices, normalised
 
 NEIGHBOURS = 5
+BEST = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """What an attacker named for photos with labels (n,): whether its first guess, and one of its five best, are right.
+
+    right and right_in_five (n,) are shares of the attempts on that photo, in [0, 1]. Accuracies weigh every class the
+    same, or as `prior` (C,) says.
+    """
+
+    right: Doubles
+    right_in_five: Doubles
+    labels: Indices
+    prior: Doubles | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Share of photos that are named."""
+        return balanced_mean(self.right, self.labels, self.prior)
+
+    @property
+    def accuracy_in_five(self) -> float:
+        """Share of photos whose class is among the five best guesses."""
+        return balanced_mean(self.right_in_five, self.labels, self.prior)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy."""
+        return balanced_interval(self.right, self.labels, self.prior)
+
+    @property
+    def interval_in_five(self) -> tuple[float, float]:
+        """95 % interval of the accuracy of five guesses."""
+        return balanced_interval(self.right_in_five, self.labels, self.prior)
 
 
 def bayes_accuracy(messages: Indices, labels: Indices, values: int, repeats: int = 5, seed: int = 0) -> float:
+    """Accuracy of `bayes_attack`, every class weighing the same."""
+    return bayes_attack(messages, labels, values, repeats, seed).accuracy
+
+
+def bayes_attack(
+    messages: Indices, labels: Indices, values: int, repeats: int = 5, seed: int = 0, prior: Doubles | None = None
+) -> Attack:
     """The Bayes-optimal attacker on discrete messages (n,) of `values` values, labels (n,).
 
     It learns p(message | class) as a histogram from one half of the photos, and names for each photo of the
     other half the class that is most probable given its message; both halves, `repeats` times. No attacker can
     do better on average than G/C for C equally likely classes; a finite sample scatters around that.
     """
+    ranks = np.zeros((2, len(labels)))
+    for known, tested in cross_fits(labels, repeats, seed):
+        rows = smoothed(message_counts(messages[known], labels[known], values, int(labels.max()) + 1), 0)
+        ranks[:, tested] += _right(_best(_scores(rows, prior), BEST), messages[tested], labels[tested])
+    first, five = ranks / repeats
+    return Attack(first, five, labels, prior)
+
+
+def oracle_attack(channel: Channel, messages: Indices, labels: Indices) -> Attack:
+    """The attacker that knows p(message | class) and the prior; messages (n,), labels (n,)."""
+    return Attack(*_right(_best(channel.joint, BEST), messages, labels), labels, channel.prior)
+
+
+def popularity_attack(prior: Doubles, labels: Indices) -> Attack:
+    """The attacker that sees nothing, and names the classes of the largest prior (C,)."""
+    unseen = np.zeros(len(labels), dtype=np.intp)
+    return Attack(*_right(_best(prior[:, None], BEST), unseen, labels), labels, prior)
+
+
+def cross_fits(
+    labels: Indices, repeats: int, seed: int
+) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """Which photos an attacker learns from, and on which it is tried: both ways round, `repeats` times."""
     random = np.random.default_rng(seed)
-    found = [_cross_fitted(messages, labels, values, _halves(labels, random)) for _ in range(repeats)]
-    return float(np.mean(found))
+    for _ in range(repeats):
+        half = _halves(labels, random)
+        yield ~half, half
+        yield half, ~half
 
 
 def _halves(labels: Indices, random: np.random.Generator) -> npt.NDArray[np.bool_]:
@@ -35,14 +107,21 @@ def _halves(labels: Indices, random: np.random.Generator) -> npt.NDArray[np.bool
     return half
 
 
-def _cross_fitted(messages: Indices, labels: Indices, values: int, half: npt.NDArray[np.bool_]) -> float:
-    right = np.zeros(len(labels), dtype=bool)
-    for test in (half, ~half):
-        table = np.zeros((values, int(labels.max()) + 1))
-        np.add.at(table, (messages[~test], labels[~test]), 1)
-        guess = (table / np.maximum(table.sum(axis=0), 1)).argmax(axis=1)
-        right[test] = guess[messages[test]] == labels[test]
-    return balanced_accuracy(right, labels)
+def _scores(rows: Doubles, prior: Doubles | None) -> Doubles:
+    scores: Doubles = rows if prior is None else prior[: len(rows), None] * rows
+    return scores
+
+
+def _best(scores: Doubles, count: int) -> Indices:
+    """The classes that fit each message best: scores (C, M), result (M, count), best first."""
+    best: Indices = np.argsort(-scores.T, axis=1, kind="stable")[:, :count]
+    return best
+
+
+def _right(best: Indices, messages: Indices, labels: Indices) -> tuple[Doubles, Doubles]:
+    """Whether the first guess is right, and one of all of them."""
+    hits = best[messages] == labels[:, None]
+    return hits[:, 0].astype(np.float64), hits.any(axis=1).astype(np.float64)
 
 
 def nearest_prototype_accuracy(sent: Floats, labels: Indices, prototypes: Floats, owners: Indices) -> float:
