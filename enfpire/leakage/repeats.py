@@ -97,7 +97,7 @@ def ordered_likelihoods(channel: Channel, asked: Indices) -> Doubles:
     asked (t, n) as for `timed_likelihoods`. Sums over all places of the silences: the chance that m groups are held
     after some photo is the chance that m were held before and it was silent, or m - 1 and the next was asked.
     """
-    order = _in_order(asked)
+    order = in_order(asked)
     width = order.shape[1]
     chances = np.where(order[:, :, None] == SILENCE, 0, channel.rows.T[order])
     held = np.cumsum(chances, axis=1)
@@ -110,7 +110,7 @@ def ordered_likelihoods(channel: Channel, asked: Indices) -> Doubles:
     return _log(reached[np.arange(len(asked)), (order != SILENCE).sum(axis=1)])
 
 
-def _in_order(asked: Indices) -> Indices:
+def in_order(asked: Indices) -> Indices:
     """Rows (t, n) with what was asked in front and the silences behind."""
     order: Indices = np.take_along_axis(asked, np.argsort(asked == SILENCE, axis=1, kind="stable"), axis=1)
     return order
