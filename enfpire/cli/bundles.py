@@ -11,8 +11,8 @@ from rich.table import Table
 
 from enfpire.client.opening import read_bundle
 from enfpire.errors import UsageError
-from enfpire.leakage.guarantee import guarantee_of
-from enfpire.wire.bundle import Cells, Projection, SignedBundle, open_bundle
+from enfpire.leakage.guarantee import CellsGuarantee, guarantee_of
+from enfpire.wire.bundle import Cells, Noise, Projection, Sign, SignedBundle, open_bundle
 
 app = typer.Typer(help="Look at a bundle: what it promises, and who signed it.", no_args_is_help=True)
 
@@ -68,12 +68,9 @@ def describe(signed: SignedBundle) -> dict[str, Any]:
     if guarantee is None:
         rows["guarantee"] = "none: this transform has no proof"
     else:
-        rows |= {
-            "groups": guarantee.groups,
-            "classes_per_group": guarantee.smallest_group,
-            "bits_per_message": guarantee.bits,
-            "bound": guarantee.bound,
-        }
+        if isinstance(guarantee, CellsGuarantee):
+            rows |= {"groups": guarantee.groups, "classes_per_group": guarantee.smallest_group}
+        rows |= {"bits_per_message": guarantee.bits, "bound": guarantee.bound}
     return rows | _kind_of_tables(signed) | {f"fitted_{name}": value for name, value in bundle.figures.items()}
 
 
@@ -85,5 +82,10 @@ def _kind_of_tables(signed: SignedBundle) -> dict[str, Any]:
             return {"anchors": f"{anchors} ({each})"}
         case Projection() as projection:
             return {"sent_dimensions": projection.basis.shape[1], "candidates": projection.candidates}
+        case Noise() as noise:
+            sent = noise.basis.shape[1]
+            return {"epsilon": noise.epsilon, "sent_dimensions": sent, "candidates": noise.candidates}
+        case Sign() as sign:
+            return {"sent_bits": sign.basis.shape[1], "candidates": sign.candidates}
         case identity:
             return {"candidates": identity.candidates}

@@ -92,8 +92,13 @@ def fit(
     over_ask: Annotated[
         float, typer.Option(metavar="O", min=1, max=100, help="Candidates a group, times its own classes.")
     ] = 1.0,
-    transform: Annotated[str, typer.Option(help="cells, projection or identity.")] = "cells",
-    dimensions: Annotated[int, typer.Option(min=1, max=4096, help="Of the projection.")] = 8,
+    transform: Annotated[str, typer.Option(help="cells, projection, noise, sign or identity.")] = "cells",
+    dimensions: Annotated[
+        int, typer.Option(min=1, max=4096, help="Of what travels: coordinates, or bits of a sign code.")
+    ] = 8,
+    epsilon: Annotated[
+        float | None, typer.Option(metavar="E", min=1e-6, max=1e6, help="Of the noise: less is more noise.")
+    ] = None,
     candidates: Annotated[int, typer.Option(min=1, max=4096, help="That come back for a vector.")] = 12,
     insecure: Annotated[bool, typer.Option("--insecure", help="Needed for identity, which protects nothing.")] = False,
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -105,7 +110,7 @@ def fit(
     if transform == "cells":
         options = _cells(classes_per_group, anchors_per_cell, anchors_per_class, over_ask)
     else:
-        options = _vectors(transform, dimensions, candidates, insecure)
+        options = _vectors(transform, dimensions, candidates, epsilon, insecure)
     with OperatorWorkspace.open(workspace) as opened, Console(stderr=True).status("fitting"):
         fitted = fit_gallery(opened.load(check_name(gallery, "gallery")), options)
         opened.save_fit(gallery, encode_fit(fitted))
@@ -151,16 +156,20 @@ def _cells(per_group: int, per_cell: int, per_class: int, over_ask: float) -> Op
     )
 
 
-def _vectors(transform: str, dimensions: int, candidates: int, insecure: bool) -> Options:
+def _vectors(transform: str, dimensions: int, candidates: int, epsilon: float | None, insecure: bool) -> Options:
     from enfpire.curation.fit import VectorOptions
 
-    if transform == "projection":
-        return VectorOptions(kind="projection", dimensions=dimensions, candidates=candidates)
-    if transform != "identity":
-        raise UsageError(f"there is no transform {transform!r}: choose cells, projection or identity")
-    if not insecure:
-        raise UsageError("identity sends features unprotected: add --insecure, and use it for comparisons only")
-    return VectorOptions(kind="identity", candidates=candidates)
+    if (transform == "noise") != (epsilon is not None):
+        raise UsageError("--epsilon E says how much noise: give it with --transform noise, and only there")
+    match transform:
+        case "projection" | "noise" | "sign":
+            return VectorOptions(kind=transform, dimensions=dimensions, candidates=candidates, epsilon=epsilon)
+        case "identity" if insecure:
+            return VectorOptions(kind="identity", candidates=candidates)
+        case "identity":
+            raise UsageError("identity sends features unprotected: add --insecure, and use it for comparisons only")
+        case _:
+            raise UsageError(f"there is no transform {transform!r}: choose cells, projection, noise, sign or identity")
 
 
 def publish(

@@ -6,16 +6,18 @@ A fit is a draft: `publish` turns it into a Milvus collection and a signed bundl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from enfpire.client.features import whiten
-from enfpire.curation.anchors import cell_anchors, class_anchors
-from enfpire.curation.clustering import balanced_clusters
+from enfpire.curation.cells import CellsDraft, CellsOptions, draft_cells
+from enfpire.curation.choosing import Grouping, choose_groups, keep_groups
+from enfpire.curation.codes import fit_codes
+from enfpire.curation.declared import NOTHING, Declared
 from enfpire.curation.entries import Enrolled
-from enfpire.curation.held_out import Recipe, fit_threshold
+from enfpire.curation.held_out import Recipe, Split, fit_threshold, splits
 from enfpire.curation.prototypes import Prototypes, fit_prototypes
 from enfpire.curation.whitening import class_means, fit_whitening
 from enfpire.errors import GalleryError, UsageError
@@ -26,43 +28,34 @@ from enfpire.wire.codec import MIB, decode, encode
 FIT_CAP = 4096 * MIB
 
 
-class CellsOptions(Frozen):
-    """`cells`: at least `classes_per_group` classes share a message."""
-
-    kind: Literal["cells"] = "cells"
-    classes_per_group: Annotated[int, Field(ge=2)]
-    anchors: Literal["class", "cell"] = "class"
-    anchors_each: Annotated[int, Field(ge=1, le=64)] = 1
-    over_ask: Annotated[float, Field(ge=1, le=100)] = 1.0
-
-
 class VectorOptions(Frozen):
-    """`projection` to `dimensions`, or `identity`; the server returns the `candidates` nearest classes."""
+    """`projection` to `dimensions`, `noise` on it, `sign` of as many bits, or `identity`.
 
-    kind: Literal["projection", "identity"]
+    The server returns the `candidates` nearest classes. `epsilon` is of the noise, and needed for it.
+    """
+
+    kind: Literal["projection", "noise", "sign", "identity"]
     dimensions: Annotated[int, Field(ge=1, le=4096)] = 8
     candidates: Annotated[int, Field(ge=1, le=4096)] = 12
+    epsilon: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
+
+    @model_validator(mode="after")
+    def _noise_has_epsilon(self) -> Self:
+        if (self.kind == "noise") != (self.epsilon is not None):
+            raise ValueError("epsilon goes with noise")
+        return self
 
 
 Options = Annotated[CellsOptions | VectorOptions, Field(discriminator="kind")]
 
 
-class CellsDraft(Frozen):
-    """groups (C,) uint32, anchors (a, d) float16, routes (a,) uint32."""
-
-    kind: Literal["cells"] = "cells"
-    groups: Array
-    anchors: Array
-    routes: Array
-    over_ask: float
-
-
 class VectorDraft(Frozen):
-    """basis (d, m) float16; the identity's has no columns."""
+    """basis (d, m) float16; the identity's has no columns. `epsilon` is 0 where there is no noise."""
 
-    kind: Literal["projection", "identity"]
+    kind: Literal["projection", "noise", "sign", "identity"]
     basis: Array
     candidates: int
+    epsilon: float = 0.0
 
 
 class Fit(Frozen):
@@ -106,22 +99,31 @@ class FittedFeatures:
 
 @dataclass(frozen=True)
 class Base:
-    """What every transform of a gallery shares."""
+    """What every transform of a gallery shares; `held_out` are its photos, some left out in turn."""
 
     enrolled: Enrolled
     whitening: Whitening
     fitted: FittedFeatures
+    held_out: list[Split]
     prototypes: Prototypes
     unknown_below: float
 
 
-def fit(enrolled: Enrolled, options: Options, recipe: Recipe | None = None) -> Fit:
+def fit(
+    enrolled: Enrolled,
+    options: Options,
+    recipe: Recipe | None = None,
+    declared: Declared = NOTHING,
+    published: Fit | None = None,
+) -> Fit:
     """Fit a gallery.
 
-    Raises `GalleryError` where there are too few classes for the options.
+    Where a fit of it is `published`, its groups stay: classes that were added join them, and nobody moves. Raises
+    `GalleryError` where there are too few classes for the options, `UsageError` where the published groups do not
+    fit them.
     """
     check_classes(len(enrolled.classes), options)
-    return fit_transform(fit_base(enrolled, recipe or Recipe()), options)
+    return fit_transform(fit_base(enrolled, recipe or Recipe()), options, declared, published)
 
 
 def fit_base(enrolled: Enrolled, recipe: Recipe) -> Base:
@@ -130,16 +132,20 @@ def fit_base(enrolled: Enrolled, recipe: Recipe) -> Base:
     whitening = fit_whitening(enrolled.raw, enrolled.labels, recipe.dimensions, recipe.regularisation)
     features = whiten(enrolled.raw, whitening)
     means = normalised(class_means(features.astype(np.float64), enrolled.labels).astype(np.float32))
+    held_out = splits(enrolled.raw, enrolled.labels, recipe)
     return Base(
         enrolled=enrolled,
         whitening=whitening,
         fitted=FittedFeatures(features, enrolled.labels, means),
+        held_out=held_out,
         prototypes=fit_prototypes(features, enrolled.labels, recipe.prototypes),
-        unknown_below=fit_threshold(enrolled.raw, enrolled.labels, recipe),
+        unknown_below=fit_threshold(held_out, recipe),
     )
 
 
-def fit_transform(base: Base, options: Options) -> Fit:
+def fit_transform(
+    base: Base, options: Options, declared: Declared = NOTHING, published: Fit | None = None
+) -> Fit:
     """Fit the transform on top of what it shares with others; raises `GalleryError` as `fit` does."""
     enrolled = base.enrolled
     check_classes(len(enrolled.classes), options)
@@ -153,7 +159,7 @@ def fit_transform(base: Base, options: Options) -> Fit:
         scales=Array.of(base.prototypes.scales, "f4"),
         owners=Array.of(base.prototypes.owners, "u4"),
         unknown_below=base.unknown_below,
-        transform=draft_transform(base.fitted, base.prototypes, options),
+        transform=_draft(base, options, declared, published),
     )
 
 
@@ -175,27 +181,51 @@ def check_classes(classes: int, options: Options) -> None:
         raise UsageError(f"{options.candidates} candidates of {classes} classes: choose fewer candidates")
 
 
-def draft_transform(fitted: FittedFeatures, prototypes: Prototypes, options: Options) -> CellsDraft | VectorDraft:
+def _draft(base: Base, options: Options, declared: Declared, published: Fit | None) -> CellsDraft | VectorDraft:
     """The part of the fit that the transform needs."""
+    fitted = base.fitted
     if isinstance(options, CellsOptions):
-        return _draft_cells(fitted, options)
-    if options.kind == "identity":
-        empty = np.zeros((fitted.features.shape[1], 0))
-        return VectorDraft(kind="identity", basis=Array.of(empty, "f2"), candidates=options.candidates)
-    basis = principal_basis(prototypes.features, options.dimensions)
-    return VectorDraft(kind="projection", basis=Array.of(basis, "f2"), candidates=options.candidates)
+        groups = choose_or_keep(base, options, declared, published)
+        return draft_cells(fitted.features, fitted.labels, base.held_out, groups, options, declared.priors)
+    return draft_vectors(fitted, base.prototypes, options)
 
 
-def _draft_cells(fitted: FittedFeatures, options: CellsOptions) -> CellsDraft:
-    groups = balanced_clusters(fitted.means, len(fitted.means) // options.classes_per_group)
-    make = class_anchors if options.anchors == "class" else cell_anchors
-    anchors, routes = make(fitted.features, fitted.labels, groups, options.anchors_each)
-    return CellsDraft(
-        groups=Array.of(groups, "u4"),
-        anchors=Array.of(anchors, "f2"),
-        routes=Array.of(routes, "u4"),
-        over_ask=options.over_ask,
+def choose_or_keep(base: Base, options: CellsOptions, declared: Declared, published: Fit | None) -> Grouping:
+    """The published groups, which new classes join; new groups where none are published."""
+    means, names = base.fitted.means, base.enrolled.classes
+    if published is None or not isinstance(published.transform, CellsDraft):
+        return choose_groups(means, base.held_out, options, declared)
+    draft = published.transform
+    if draft.classes_per_group != options.classes_per_group:
+        raise UsageError(
+            f"the published groups were fitted for {draft.classes_per_group} classes a group: keep that number, or "
+            "draw new groups with --regroup, which clients must consent to"
+        )
+    group_of = dict(zip(published.names, draft.groups.values.tolist(), strict=True))
+    groups, cells = keep_groups(means, np.array([group_of.get(name, -1) for name in names]))
+    if np.bincount(groups).min() < options.classes_per_group:
+        raise UsageError(
+            f"with the classes that were removed, a group has fewer than {options.classes_per_group}: enrol more, or "
+            "draw new groups with --regroup, which clients must consent to"
+        )
+    return groups, cells
+
+
+def draft_vectors(fitted: FittedFeatures, prototypes: Prototypes, options: VectorOptions) -> VectorDraft:
+    """The draft of a vector transform."""
+    return VectorDraft(
+        kind=options.kind,
+        basis=Array.of(_basis(fitted, prototypes, options), "f2"),
+        candidates=options.candidates,
+        epsilon=options.epsilon or 0.0,
     )
+
+
+def _basis(fitted: FittedFeatures, prototypes: Prototypes, options: VectorOptions) -> Floats:
+    if options.kind == "identity":
+        return np.zeros((fitted.features.shape[1], 0), np.float32)
+    basis = principal_basis(prototypes.features, options.dimensions)
+    return fit_codes(fitted.features, basis) if options.kind == "sign" else basis
 
 
 def principal_basis(vectors: Floats, dimensions: int) -> Floats:

@@ -9,24 +9,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from enfpire.curation.fit import CellsDraft, Fit, encode_fit
+from enfpire.curation.codes import signs
+from enfpire.curation.cells import CellsDraft
+from enfpire.curation.fit import Fit, encode_fit
 from enfpire.curation.prototypes import rows_by_class
 from enfpire.exchange.bundles import put_bundle
 from enfpire.server import gallery
 from enfpire.server.answer import Lookup
 from enfpire.server.version import GalleryVersion
-from enfpire.wire.arrays import Array, Floats, Indices
-from enfpire.wire.bundle import Bundle, Cells, Identity, Projection, Serving, SignedBundle, member_of, sign_bundle
+from enfpire.wire.arrays import Array, Floats
+from enfpire.wire.bundle import (
+    Bundle,
+    Cells,
+    Identity,
+    Noise,
+    Projection,
+    Serving,
+    Sign,
+    SignedBundle,
+    TransformSpec,
+    member_of,
+    sign_bundle,
+)
 from enfpire.wire.candidates import CandidateSet, encode_set
 
 Progress = Callable[[str, int, int], None]
-Nearest = Callable[[Floats, int], list[Indices]]
 
 SETS_AT_A_TIME = 64
 
@@ -40,10 +52,6 @@ def publish(
     """
     version = draft_version(fit)
     gallery.create_version(milvus, version, lambda done, total: progress("classes", done, total))
-    if isinstance(fit.transform, CellsDraft):
-        members = choose_members(fit, lambda vectors, count: _nearest(milvus, version, vectors, count))
-        version = replace(version, members=members)
-        gallery.write_members(milvus, version)
     digests = _digests(version, milvus, progress)
     signed = sign_bundle(make_bundle(fit, version.version, digests), key)
     put_bundle(exchange, signed)
@@ -52,19 +60,25 @@ def publish(
 
 
 def draft_version(fit: Fit) -> GalleryVersion:
-    """The gallery version that a fit makes, its candidate sets not chosen yet."""
+    """The gallery version that a fit makes."""
     prototypes = fit.prototypes
-    vectors = prototypes.features
-    if fit.transform.kind == "projection":
-        vectors = vectors @ fit.transform.basis.floats()
     return GalleryVersion(
         gallery=fit.gallery,
         version=hashlib.sha256(encode_fit(fit)).hexdigest()[:12],
         cards=tuple(encode_set(card) for card in cards(fit)),
-        vectors=vectors,
+        vectors=searched_vectors(fit),
         owners=prototypes.owners,
-        members=None,
+        members=fit.transform.members if isinstance(fit.transform, CellsDraft) else None,
     )
+
+
+def searched_vectors(fit: Fit) -> Floats:
+    """The prototypes (p, m) as the transform shows them to the server, without noise."""
+    draft, vectors = fit.transform, fit.prototypes.features
+    if isinstance(draft, CellsDraft) or draft.kind == "identity":
+        return vectors
+    projected = vectors @ draft.basis.floats()
+    return signs(projected) if draft.kind == "sign" else projected
 
 
 def cards(fit: Fit) -> list[CandidateSet]:
@@ -80,39 +94,6 @@ def cards(fit: Fit) -> list[CandidateSet]:
         )
         for name, info, own in zip(fit.names, fit.infos, rows, strict=True)
     ]
-
-
-def choose_members(fit: Fit, nearest: Nearest) -> tuple[Indices, ...]:
-    """Ascending class numbers of each group's candidate set: its own, and those nearest around its anchors.
-
-    `nearest(vectors, count)` searches the gallery. A set has `over_ask` times as many classes as its group.
-    """
-    draft = fit.transform
-    assert isinstance(draft, CellsDraft)  # noqa: S101 - for the type checker; `publish` asked
-    groups, anchors = draft.groups.values.astype(np.intp), draft.anchors.floats()
-    own = rows_by_class(groups, int(groups.max()) + 1)
-    if draft.over_ask <= 1:
-        return tuple(own)
-    routes = draft.routes.values
-    return tuple(
-        _with_others(members, anchors[routes == group], draft.over_ask, nearest, fit)
-        for group, members in enumerate(own)
-    )
-
-
-def _with_others(own: Indices, anchors: Floats, over_ask: float, nearest: Nearest, fit: Fit) -> Indices:
-    wanted = min(round(over_ask * len(own)), len(fit.names))
-    found = np.unique(np.concatenate(nearest(anchors, wanted)))
-    others = np.setdiff1d(found, own)
-    prototypes = fit.prototypes
-    similarity = np.full(len(fit.names), -np.inf, dtype=np.float32)
-    np.maximum.at(similarity, prototypes.owners, (prototypes.features @ anchors.T).max(axis=1))
-    ranked = others[np.argsort(-similarity[others], kind="stable")]
-    return np.sort(np.concatenate([own, ranked[: wanted - len(own)]]))
-
-
-def _nearest(milvus: gallery.MilvusClient, version: GalleryVersion, vectors: Floats, count: int) -> list[Indices]:
-    return gallery.nearest_classes(milvus, version.gallery, version.version, vectors, count)
 
 
 def _digests(version: GalleryVersion, milvus: gallery.MilvusClient, progress: Progress) -> bytes:
@@ -143,7 +124,7 @@ def make_bundle(fit: Fit, version: str, digests: bytes) -> Bundle:
     )
 
 
-def _transform(fit: Fit, digests: bytes) -> Cells | Projection | Identity:
+def _transform(fit: Fit, digests: bytes) -> TransformSpec:
     draft = fit.transform
     if isinstance(draft, CellsDraft):
         own = rows_by_class(draft.groups.values.astype(np.intp), len(draft.groups.values))
@@ -154,7 +135,22 @@ def _transform(fit: Fit, digests: bytes) -> Cells | Projection | Identity:
             classes=Array.of(np.array([len(group) for group in groups]), "u4"),
             members=b"".join(member for group in groups for member in group),
             digests=digests,
+            slack=draft.slack,
+            priors=_largest_priors(draft, len(groups)),
         )
-    if draft.kind == "projection":
-        return Projection(basis=draft.basis, candidates=draft.candidates)
-    return Identity(candidates=draft.candidates)
+    match draft.kind:
+        case "projection":
+            return Projection(basis=draft.basis, candidates=draft.candidates)
+        case "noise":
+            return Noise(basis=draft.basis, epsilon=draft.epsilon, candidates=draft.candidates)
+        case "sign":
+            return Sign(basis=draft.basis, candidates=draft.candidates)
+        case "identity":
+            return Identity(candidates=draft.candidates)
+
+
+def _largest_priors(draft: CellsDraft, groups: int) -> Array | None:
+    """The `groups` largest declared priors, descending; a message names one of so many classes at best."""
+    if draft.priors is None:
+        return None
+    return Array.of(np.sort(draft.priors.values)[::-1][:groups], "f4")

@@ -8,45 +8,80 @@ channel). For C equally likely classes the chance to name the class is then at m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log2
+from math import log, log2
 
 import numpy as np
 import numpy.typing as npt
 
-from enfpire.wire.bundle import Bundle, Cells
+from enfpire.wire.bundle import Bundle, Cells, Noise, Sign
 
 
 @dataclass(frozen=True)
 class Guarantee:
     """What one message reveals at most, computed from the bundle's own tables.
 
-    `bits` is log2 G; `bound` the chance to name the class for equally likely classes; `smallest_group` the
-    fewest classes that share a message.
+    `bits` bounds what it tells about any secret: a guess is right at most 2^bits times as often as without it; `bound`
+    is the chance to name the class for equally likely classes.
     """
 
-    groups: int
     classes: int
     bits: float
     bound: float
+
+
+@dataclass(frozen=True)
+class CellsGuarantee(Guarantee):
+    """Of groups: `bits` is log2 G; `smallest_group` the fewest classes that share a message.
+
+    `claimed_bound` is the chance to name the class under the priors that the operator declares (at best, one class
+    for each of the G values): a claim, None where there is none.
+    """
+
+    groups: int
     smallest_group: int
+    claimed_bound: float | None = None
 
 
 def guarantee_of(bundle: Bundle) -> Guarantee | None:
     """The guarantee that a client can compute for `bundle`; None where its transform has none."""
-    if not isinstance(bundle.transform, Cells):
-        return None
-    return cells_guarantee(bundle.transform.classes.values)
+    match bundle.transform:
+        case Cells() as cells:
+            return cells_guarantee(cells.classes.values, None if cells.priors is None else cells.priors.values)
+        case Sign(basis=basis):
+            return vector_guarantee(bundle.classes, basis.shape[1])
+        case Noise() as noise:
+            return vector_guarantee(bundle.classes, noise_bits(noise))
+        case _:
+            return None
 
 
-def cells_guarantee(classes_per_group: npt.NDArray[np.uint32]) -> Guarantee:
-    """Guarantee of groups with these numbers of classes, shape (G,)."""
+def vector_guarantee(classes: int, bits: float) -> Guarantee:
+    """Guarantee of a message that reveals at most so many bits; a code of m bits takes 2^m values."""
+    return Guarantee(classes=classes, bits=bits, bound=1.0 if bits >= log2(classes) else 2**bits / classes)
+
+
+def noise_bits(spec: Noise) -> float:
+    """2 epsilon log2(e), for any two features are at most 2 apart, and a basis that stretches them reveals more.
+
+    Densities of a message differ by exp(epsilon x distance) at most, and so do posterior and prior of any secret
+    (Alvim, Andres, Chatzikokolakis, Degano, Palamidessi, "On the information leakage of differentially-private
+    mechanisms", Journal of Computer Security 23(4), 2015).
+    """
+    return 2 * spec.epsilon * float(np.linalg.norm(spec.basis.values.astype(np.float64), 2)) / log(2)
+
+
+def cells_guarantee(
+    classes_per_group: npt.NDArray[np.uint32], priors: npt.NDArray[np.float32] | None = None
+) -> CellsGuarantee:
+    """Guarantee of groups with these numbers of classes, shape (G,), under the G largest priors, where declared."""
     groups, classes = len(classes_per_group), int(classes_per_group.sum(dtype=np.int64))
-    return Guarantee(
+    return CellsGuarantee(
         groups=groups,
         classes=classes,
         bits=log2(groups),
         bound=min(1.0, groups / classes),
         smallest_group=int(classes_per_group.min()),
+        claimed_bound=None if priors is None else min(1.0, float(priors.sum(dtype=np.float64))),
     )
 
 

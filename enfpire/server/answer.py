@@ -15,7 +15,7 @@ from enfpire.errors import WireError
 from enfpire.wire.arrays import Array, Floats
 from enfpire.wire.bundle import Serving
 from enfpire.wire.candidates import digest_of
-from enfpire.wire.query import Groups, Query, Vectors
+from enfpire.wire.query import Bits, Groups, Query, Vectors
 from enfpire.wire.reply import REPLY_CAP, Reply, SentSet
 
 # At most so many rows are looked up together.
@@ -65,6 +65,9 @@ def answer(query: Query, serving: Serving, lookup: Lookup) -> Reply:
         case Vectors() as vectors:
             floats = _checked_vectors(vectors, serving)
             collected.take_all(len(floats), lambda rows: lookup.around(floats[rows]))
+        case Bits() as bits:
+            signs = _checked_bits(bits, serving)
+            collected.take_all(len(signs), lambda rows: lookup.around(signs[rows]))
     return Reply(sets=tuple(collected.sets.values()), index=Array.of(np.array(collected.index), "u4"))
 
 
@@ -109,6 +112,13 @@ def _checked_groups(groups: Groups, serving: Serving) -> list[int]:
 
 
 def _checked_vectors(vectors: Vectors, serving: Serving) -> Floats:
-    if serving.kind == "cells" or vectors.rows.shape[1] != serving.dimensions:
+    if serving.kind in ("cells", "sign") or vectors.rows.shape[1] != serving.dimensions:
         raise WireError("the query's vectors are not of this bundle")
     return vectors.rows.floats()
+
+
+def _checked_bits(bits: Bits, serving: Serving) -> Floats:
+    """The codes as vectors of 1 and -1: their cosine orders as Hamming distance does."""
+    if serving.kind != "sign" or bits.width != serving.dimensions:
+        raise WireError("the query's codes are not of this bundle")
+    return bits.signs()

@@ -12,7 +12,7 @@ import numpy as np
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from enfpire.errors import BundleError, SignatureError, TooLargeError, WireError
 from enfpire.wire.arrays import Array, Frozen
@@ -130,6 +130,15 @@ class Cells(Frozen):
         return frozenset(self.members[at : at + MEMBER_BYTES] for at in range(start, end, MEMBER_BYTES))
 
 
+def _is_a_matrix(basis: Array) -> Array:
+    if len(basis.shape) != 2 or basis.shape[1] < 1 or not basis.finite:
+        raise ValueError("a basis is a finite matrix (d, m)")
+    return basis
+
+
+Basis = Annotated[Array, AfterValidator(_is_a_matrix)]
+
+
 class Projection(Frozen):
     """The feature's coordinates in a subspace travel; the server returns the `candidates` nearest classes.
 
@@ -137,14 +146,30 @@ class Projection(Frozen):
     """
 
     kind: Literal["projection"] = "projection"
-    basis: Array
+    basis: Basis
     candidates: Annotated[int, Field(ge=1, le=4096)]
 
-    @model_validator(mode="after")
-    def _is_a_matrix(self) -> Self:
-        if len(self.basis.shape) != 2 or not self.basis.finite:
-            raise ValueError("a basis is a finite matrix (d, m)")
-        return self
+
+class Noise(Frozen):
+    """The feature's coordinates in a subspace travel with noise on them: d_X-privacy.
+
+    basis (d, m), orthonormal columns; the noise has a uniform direction and a radius from Gamma(m, 1 / epsilon)
+    (Chatzikokolakis et al., "Broadening the scope of differential privacy using metrics", PETS 2013). Larger
+    epsilon is less noise.
+    """
+
+    kind: Literal["noise"] = "noise"
+    basis: Basis
+    epsilon: Annotated[float, Field(ge=1e-6, le=1e6)]
+    candidates: Annotated[int, Field(ge=1, le=4096)]
+
+
+class Sign(Frozen):
+    """A binary code travels: the signs of the feature's products with basis (d, m), m bits; 0 counts as negative."""
+
+    kind: Literal["sign"] = "sign"
+    basis: Basis
+    candidates: Annotated[int, Field(ge=1, le=4096)]
 
 
 class Identity(Frozen):
@@ -154,7 +179,7 @@ class Identity(Frozen):
     candidates: Annotated[int, Field(ge=1, le=4096)]
 
 
-TransformSpec = Annotated[Cells | Projection | Identity, Field(discriminator="kind")]
+TransformSpec = Annotated[Cells | Projection | Noise | Sign | Identity, Field(discriminator="kind")]
 
 
 class Bundle(Frozen):
@@ -180,7 +205,7 @@ class Bundle(Frozen):
         match self.transform:
             case Cells(anchors=anchors):
                 fits = anchors.shape[1] <= self.dimensions
-            case Projection(basis=basis):
+            case Projection(basis=basis) | Noise(basis=basis) | Sign(basis=basis):
                 fits = basis.shape[0] == self.dimensions
             case Identity():
                 fits = True
@@ -208,12 +233,12 @@ class SignedBundle(Frozen):
 class Serving(Frozen):
     """What a candidate worker knows of a bundle; the operator's own, so that no worker parses large bundles.
 
-    `dimensions` is the length of the vectors that travel (0 where group numbers do).
+    `dimensions` is the length of the vectors or codes that travel (0 where group numbers do).
     """
 
     gallery: Name
     version: str
-    kind: Literal["cells", "projection", "identity"]
+    kind: Literal["cells", "projection", "noise", "sign", "identity"]
     groups: int = 0
     dimensions: int = 0
     candidates: int = 0
@@ -225,7 +250,8 @@ def serving_of(bundle: Bundle) -> Serving:
     match bundle.transform:
         case Cells() as cells:
             return base.model_copy(update={"groups": cells.groups})
-        case Projection(basis=basis, candidates=candidates):
+        case Projection() | Noise() | Sign() as spec:
+            basis, candidates = spec.basis, spec.candidates
             return base.model_copy(update={"dimensions": basis.shape[1], "candidates": candidates})
         case Identity(candidates=candidates):
             return base.model_copy(update={"dimensions": bundle.dimensions, "candidates": candidates})

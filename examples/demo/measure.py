@@ -13,7 +13,7 @@ from enfpire.client.features import whiten
 from enfpire.client.recognition import Recognition
 from enfpire.curation.fit import Fit
 from enfpire.curation.held_out import class_similarities
-from enfpire.leakage.guarantee import efficiency, guarantee_of
+from enfpire.leakage.guarantee import CellsGuarantee, efficiency, guarantee_of
 from enfpire.wire.arrays import Floats, Indices
 from enfpire.wire.bundle import Bundle, Cells, Projection
 
@@ -48,7 +48,7 @@ def figures(fit: Fit, bundle: Bundle, truth: Truth, found: dict[str, Recognition
     bound = 1.0 if guarantee is None else guarantee.bound
     return {
         "classes": bundle.classes,
-        "groups": 0 if guarantee is None else guarantee.groups,
+        "groups": guarantee.groups if isinstance(guarantee, CellsGuarantee) else 0,
         "candidates": candidates,
         "unprotected_accuracy": without,
         "user_accuracy": user,

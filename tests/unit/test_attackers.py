@@ -8,7 +8,7 @@ from enfpire.audit.measures import balanced_accuracy, balanced_mean
 from enfpire.client.features import whiten
 from enfpire.client.protocol import protect
 from enfpire.curation.prototypes import fit_prototypes
-from enfpire.leakage.guarantee import guarantee_of
+from enfpire.leakage.guarantee import CellsGuarantee, guarantee_of
 from enfpire.wire.arrays import Indices, normalised
 from tests.unit.synthetic import means, photos, shop
 
@@ -76,7 +76,7 @@ def test_no_message_of_a_gallery_tells_more_than_its_bound() -> None:
     asked = photos(CENTRES, 40, seed=9)
     pending, _ = protect(whiten(asked.raw, taken.fit.whitening), taken.signed)
     guarantee = guarantee_of(taken.signed.bundle)
-    assert guarantee is not None
+    assert isinstance(guarantee, CellsGuarantee)
     assert pending.groups is not None
     found = bayes_accuracy(pending.groups, asked.labels, guarantee.groups)
     assert guarantee.bound == pytest.approx(5 / 60)

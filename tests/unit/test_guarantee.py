@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enfpire.leakage.guarantee import Guarantee, cells_guarantee, efficiency, guarantee_of
+from enfpire.leakage.guarantee import CellsGuarantee, cells_guarantee, efficiency, guarantee_of
 from tests.wire import samples
 
 
 def test_the_figures_of_a_plain_case() -> None:
     found = cells_guarantee(np.array([12, 12, 12, 12, 11, 11, 11], np.uint32))
-    assert found == Guarantee(groups=7, classes=81, bits=log2(7), bound=7 / 81, smallest_group=11)
+    assert found == CellsGuarantee(groups=7, classes=81, bits=log2(7), bound=7 / 81, smallest_group=11)
 
 
 def test_a_bundle_shows_its_own_guarantee() -> None:
     found = guarantee_of(samples.bundle())
-    assert found is not None
+    assert isinstance(found, CellsGuarantee)
     assert (found.groups, found.classes, found.smallest_group) == (2, 5, 2)
     assert guarantee_of(samples.projection_bundle()) is None
 

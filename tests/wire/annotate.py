@@ -20,11 +20,14 @@ from tests.wire import samples
 GOLDEN: dict[str, Callable[[], bytes]] = {
     "request": lambda: seal(samples.request(), samples.CLIENT_KEY),
     "vector_request": lambda: seal(samples.vector_request(), samples.CLIENT_KEY),
+    "sign_request": lambda: seal(samples.sign_request(), samples.CLIENT_KEY),
     "response": lambda: encode_response(samples.response()),
     "refusal": lambda: encode_response(samples.refusal()),
     "candidate_set": lambda: encode_set(samples.candidate_set()),
     "bundle": lambda: sign_bundle(samples.bundle(), samples.OPERATOR_KEY).data,
     "projection_bundle": lambda: sign_bundle(samples.projection_bundle(), samples.OPERATOR_KEY).data,
+    "noise_bundle": lambda: sign_bundle(samples.noise_bundle(), samples.OPERATOR_KEY).data,
+    "sign_bundle": lambda: sign_bundle(samples.sign_bundle(), samples.OPERATOR_KEY).data,
 }
 TITLES = {
     "Q": "A sealed request",

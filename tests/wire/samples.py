@@ -6,9 +6,19 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enfpire.wire.arrays import Array
-from enfpire.wire.bundle import Bundle, Cells, Extractor, Projection, Whitening, member_of
+from enfpire.wire.bundle import (
+    Bundle,
+    Cells,
+    Extractor,
+    Noise,
+    Projection,
+    Sign,
+    TransformSpec,
+    Whitening,
+    member_of,
+)
 from enfpire.wire.candidates import CandidateSet, digest_of
-from enfpire.wire.query import Groups, Query, Request, Vectors
+from enfpire.wire.query import Bits, Groups, Query, Request, Vectors
 from enfpire.wire.reply import Reply, Response, SentSet
 
 CLIENT_KEY = bytes(range(32))
@@ -26,6 +36,12 @@ def request() -> Request:
 def vector_request() -> Request:
     vectors = Vectors(rows=Array.of(np.array([[-1.0, 0.5], [0.25, 2.0]]), "f2"))
     query = Query(gallery="groceries", bundle=BUNDLE, protected=vectors)
+    return Request(client="phone_1", id=bytes(range(16)), expires=1_800_000_000, query=query)
+
+
+def sign_request() -> Request:
+    codes, _ = Bits.of(np.array([[1, 0, 1, 0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0, 1, 0, 1]], np.bool_))
+    query = Query(gallery="groceries", bundle=BUNDLE, protected=codes)
     return Request(client="phone_1", id=bytes(range(16)), expires=1_800_000_000, query=query)
 
 
@@ -66,7 +82,16 @@ def projection_bundle() -> Bundle:
     return _bundle(Projection(basis=Array.of(np.array([[1.0], [0.0]]), "f2"), candidates=5), 2)
 
 
-def _bundle(transform: Cells | Projection, dimensions: int) -> Bundle:
+def noise_bundle() -> Bundle:
+    return _bundle(Noise(basis=Array.of(np.array([[0.0], [1.0]]), "f2"), epsilon=0.5, candidates=5), 2)
+
+
+def sign_bundle() -> Bundle:
+    basis = Array.of(np.array([[0.5, 1.0], [1.0, -0.5]]), "f2")
+    return _bundle(Sign(basis=basis, candidates=5), 2)
+
+
+def _bundle(transform: TransformSpec, dimensions: int) -> Bundle:
     return Bundle(
         gallery="groceries",
         version="0123456789ab",

@@ -35,7 +35,12 @@ def test_every_golden_file_has_a_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("request", samples.request()), ("vector_request", samples.vector_request())]
+    ("name", "message"),
+    [
+        ("request", samples.request()),
+        ("vector_request", samples.vector_request()),
+        ("sign_request", samples.sign_request()),
+    ],
 )
 def test_request(name: str, message: Request) -> None:
     data = golden(name)
@@ -61,7 +66,13 @@ def test_candidate_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "bundle"), [("bundle", samples.bundle()), ("projection_bundle", samples.projection_bundle())]
+    ("name", "bundle"),
+    [
+        ("bundle", samples.bundle()),
+        ("projection_bundle", samples.projection_bundle()),
+        ("noise_bundle", samples.noise_bundle()),
+        ("sign_bundle", samples.sign_bundle()),
+    ],
 )
 def test_bundle(name: str, bundle: Bundle) -> None:
     data = golden(name)

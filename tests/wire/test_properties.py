@@ -29,10 +29,22 @@ from enfpire.leakage.guarantee import guarantee_of
 from enfpire.server.answer import EncodedSet, answer
 from enfpire.wire import bundle as bundles
 from enfpire.wire.arrays import Array, DType, Floats, Frozen
-from enfpire.wire.bundle import Bundle, Cells, Extractor, Identity, Projection, Whitening, open_bundle, sign_bundle
+from enfpire.wire.bundle import (
+    Bundle,
+    Cells,
+    Extractor,
+    Identity,
+    Noise,
+    Projection,
+    Sign,
+    TransformSpec,
+    Whitening,
+    open_bundle,
+    sign_bundle,
+)
 from enfpire.wire.candidates import SET_CAP, CandidateSet, decode_set, encode_set
 from enfpire.wire.codec import MAGIC, MAX_MAP, VERSION, encode
-from enfpire.wire.query import REQUEST_CAP, Groups, Query, Request, Vectors, seal, unseal
+from enfpire.wire.query import REQUEST_CAP, Bits, Groups, Query, Request, Vectors, seal, unseal
 from enfpire.wire.reply import REPLY_CAP, Reply, Response, SentSet, decode_response, encode_response
 from tests.wire import samples
 
@@ -51,8 +63,11 @@ def array(dtype: DType, shape: tuple[int, ...], elements: st.SearchStrategy[Any]
 
 
 @st.composite
-def protected(draw: st.DrawFn) -> Groups | Vectors:
-    if draw(st.booleans()):
+def protected(draw: st.DrawFn) -> Groups | Vectors | Bits:
+    kind = draw(st.integers(0, 2))
+    if kind == 0:
+        return Bits.of(draw(arrays(np.bool_, (draw(st.integers(1, 9)), draw(st.integers(1, 40))))))[0]
+    if kind == 1:
         numbers = draw(st.sets(st.integers(0, 2**32 - 1), min_size=1, max_size=40))
         return Groups(numbers=Array.of(np.array(sorted(numbers), np.uint32), "u4"))
     return Vectors(rows=draw(array("f2", (draw(st.integers(1, 9)), draw(st.integers(1, 9))), f2)))
@@ -91,15 +106,17 @@ def candidate_sets(draw: st.DrawFn) -> CandidateSet:
 
 
 @st.composite
-def transforms(draw: st.DrawFn, width: int) -> Cells | Projection | Identity:
-    kind = draw(st.integers(0, 2))
-    if kind == 1:
-        return Projection(
-            basis=draw(array("f2", (width, draw(st.integers(1, 4))), f2)), candidates=draw(st.integers(1, 4096))
-        )
-    if kind == 2:
-        return Identity(candidates=draw(st.integers(1, 4096)))
-    return draw(cells(width))
+def transforms(draw: st.DrawFn, width: int) -> TransformSpec:
+    basis = array("f2", (width, draw(st.integers(1, 4))), f2)
+    candidates = st.integers(1, 4096)
+    kinds: list[st.SearchStrategy[TransformSpec]] = [
+        cells(width),
+        st.builds(Projection, basis=basis, candidates=candidates),
+        st.builds(Noise, basis=basis, epsilon=st.floats(1e-6, 1e6), candidates=candidates),
+        st.builds(Sign, basis=basis, candidates=candidates),
+        st.builds(Identity, candidates=candidates),
+    ]
+    return draw(st.one_of(kinds))
 
 
 @st.composite
@@ -200,10 +217,13 @@ def unseal_unsigned(body: bytes) -> Request:
 READERS: dict[str, tuple[Callable[[bytes], Any], Frozen, bytes, type[Exception]]] = {
     "request": (unseal_unsigned, samples.request(), b"Q", WireError),
     "vectors": (unseal_unsigned, samples.vector_request(), b"Q", WireError),
+    "codes": (unseal_unsigned, samples.sign_request(), b"Q", WireError),
     "response": (decode_response, samples.response(), b"R", WireError),
     "set": (decode_set, samples.candidate_set(), b"C", WireError),
     "cells": (open_signed_body, samples.bundle(), b"B", BundleError),
     "projection": (open_signed_body, samples.projection_bundle(), b"B", BundleError),
+    "noise": (open_signed_body, samples.noise_bundle(), b"B", BundleError),
+    "sign": (open_signed_body, samples.sign_bundle(), b"B", BundleError),
 }
 readers = pytest.mark.parametrize("reader", READERS)
 anything = st.recursive(
@@ -411,7 +431,7 @@ class NoSets:
 def use(message: Any) -> None:
     """Put a message to its use; nothing but the errors named here may come out."""
     if isinstance(message, Request):
-        for bundle in (samples.bundle(), samples.projection_bundle()):
+        for bundle in (samples.bundle(), samples.projection_bundle(), samples.sign_bundle()):
             try:
                 answer(message.query, bundles.serving_of(bundle), NoSets())
             except (WireError, FeatureError):

@@ -6,8 +6,8 @@ import numpy as np
 
 from enfpire.errors import FeatureError
 from enfpire.wire.arrays import Array, Floats, Indices
-from enfpire.wire.bundle import Projection
-from enfpire.wire.query import MAX_ROWS, Vectors
+from enfpire.wire.bundle import Projection, Sign
+from enfpire.wire.query import MAX_ROWS, Bits, Vectors
 
 
 def canonical(vectors: Floats) -> tuple[Vectors, Indices]:
@@ -37,6 +37,22 @@ class ProjectionTransform:
     def protect(self, features: Floats) -> tuple[Vectors, Indices]:
         """Features (n, d) projected to (n, m)."""
         return canonical(features @ self._basis)
+
+
+class SignTransform:
+    """The signs of the feature's products with the basis: a binary code."""
+
+    def __init__(self, spec: Sign) -> None:
+        self._basis = spec.basis.floats()
+
+    def protect(self, features: Floats) -> tuple[Bits, Indices]:
+        """Codes of m bits, ascending, each once; features (n, d).
+
+        Raises `FeatureError` where there are too many of them for one query.
+        """
+        if len(features) > MAX_ROWS:
+            raise FeatureError(f"{len(features)} codes in one query; send at most {MAX_ROWS} photos at a time")
+        return Bits.of(features @ self._basis > 0)
 
 
 class IdentityTransform:
