@@ -133,7 +133,8 @@ def by_steps(known: Watched, asked: Indices) -> Indices:
             logs += np.log((done[step].toarray() + usual) / (held[place].toarray() + 1))
         return logs
 
-    return _most_likely(np.arange(len(asked)), classes, scores)
+    _, first, like = np.unique(asked @ _names(asked.shape[1]), return_index=True, return_inverse=True)
+    return _most_likely(first, classes, scores)[like]
 
 
 ATTACKERS: Mapping[str, Attacker] = {"order": by_order, "places": by_places, "steps": by_steps}
@@ -158,7 +159,8 @@ def _most_likely(
 
 def _by_heart(known: Watched, asked: Indices) -> Indices:
     """The class that did this most often; class 0 for what nobody did."""
-    _, numbers = np.unique(np.concatenate([known.asked, asked]), axis=0, return_inverse=True)
+    rows = np.concatenate([known.asked, asked])
+    _, numbers = np.unique(rows @ _names(rows.shape[1]), return_inverse=True)
     classes, learned = int(known.labels.max()) + 1, len(known.asked)
     pairs, counts = np.unique(numbers[:learned] * classes + known.labels, return_counts=True)
     rising = np.argsort(counts, kind="stable")
@@ -179,13 +181,17 @@ def _again(asked: Indices) -> Indices:
 
 def _steps(asked: Indices) -> tuple[Indices, Indices]:
     """Numbers of what is done at each photo given the groups asked for before, and of these groups; both (t, n)."""
-    # a random number a group: the sum names a set of groups, whatever their order
-    names = np.random.default_rng(0).integers(2**62, size=int(asked.max()) + 2, dtype=np.int64)
+    names = _names(int(asked.max()) + 2)  # their sum names a set of groups, whatever their order
     news = np.where((asked == SILENCE) | _again(asked), 0, names[asked])
     held = np.cumsum(news, axis=1) - news
     _, before = np.unique(held, return_inverse=True)
     _, steps = np.unique(before.ravel() * (len(names) + 1) + asked.ravel() + 1, return_inverse=True)
     return steps.reshape(asked.shape), before.reshape(asked.shape)
+
+
+def _names(count: int) -> Indices:
+    """Random numbers whose sums, modulo 2^64, tell sets and rows apart: n of them collide with chance n^2 / 2^64."""
+    return np.random.default_rng(0).integers(-(2**63), 2**63 - 1, count, dtype=np.intp)
 
 
 def _counts(numbers: Indices, labels: Indices, size: int, classes: int) -> sparse.csr_array:

@@ -33,7 +33,11 @@ def batch_bits(photos: int, groups: int) -> float:
 
     Sets of 1 to min(photos, groups) of the groups: no more than min(photos x log2 groups, groups) bits.
     """
-    return log2(sum(comb(groups, size) for size in range(1, min(photos, groups) + 1)))
+    sets, of_size = 0, 1
+    for size in range(1, min(photos, groups) + 1):
+        of_size = of_size * (groups - size + 1) // size
+        sets += of_size
+    return log2(sets)
 
 
 def repeated_vulnerability(channel: Channel, messages: int, random: np.random.Generator, draws: int = 20_000) -> float:
