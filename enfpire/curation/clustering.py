@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from enfpire.wire.arrays import Floats, Indices, normalised
 
 STARTS = 4
 ROUNDS = 30
-# An optimal assignment takes time with the cube of the points and memory with their square: beyond, one start must do.
+# An optimal assignment takes time with the cube of the points and memory with their square: beyond, prices must do.
 MANY_POINTS = 1_500
+PRICE_ROUNDS = 200
 
 
 def spherical_kmeans(points: Floats, clusters: int, seed: int = 0) -> Floats:
@@ -51,20 +53,21 @@ def equal_sizes(members: int, clusters: int) -> Indices:
 def balanced_clusters(points: Floats, clusters: int, seed: int = 0) -> Indices:
     """Cluster number of each of the unit points (n, d): k-means whose clusters are of equal size.
 
-    The assignment of each round is optimal (Hungarian method) for the centres of the last.
+    The assignment of each round is optimal for the centres of the last (Hungarian method), or nearly so beyond 1,500
+    points.
     """
     random = np.random.default_rng(seed)
-    starts = 1 if len(points) > MANY_POINTS else STARTS
-    runs = [_balanced_run(points, clusters, random) for _ in range(starts)]
+    runs = [_balanced_run(points, clusters, random) for _ in range(STARTS)]
     return max(runs, key=lambda run: run[0])[1]
 
 
 def _balanced_run(points: Floats, clusters: int, random: np.random.Generator) -> tuple[float, Indices]:
     centres = points[random.choice(len(points), clusters, replace=False)]
-    members = assign_equally(points @ centres.T)
+    assign = assign_equally if len(points) <= MANY_POINTS else assign_at_prices
+    members = assign(points @ centres.T)
     for _ in range(ROUNDS):
         centres = _centres(points, members, centres)
-        again = assign_equally(points @ centres.T)
+        again = assign(points @ centres.T)
         if np.array_equal(again, members):
             break
         members = again
@@ -86,4 +89,33 @@ def assign_equally(gains: Floats) -> Indices:
         cost = np.vstack([cost, idle])
     taken_by, slot = linear_sum_assignment(cost)
     columns: Indices = slots[slot[np.argsort(taken_by)]][:rows]
+    return columns
+
+
+def assign_at_prices(gains: Floats) -> Indices:
+    """Column of each row of gains (n, G), columns used equally often, the gains nearly highest.
+
+    Columns that too many rows want get dearer until few do (an auction); what is left goes by the highest gains.
+    """
+    rows, clusters = gains.shape
+    prices = np.zeros(clusters)
+    step = 0.2 * float(gains.std()) * clusters / rows
+    for _ in range(PRICE_ROUNDS):
+        wanted = np.bincount((gains - prices).argmax(axis=1), minlength=clusters)
+        prices += step * (wanted - rows / clusters)
+        step *= 0.985
+    return _assign_in_order(gains - prices)
+
+
+def _assign_in_order(gains: npt.NDArray[np.float64]) -> Indices:
+    rows, clusters = gains.shape
+    small, larger = divmod(rows, clusters)
+    used, columns = [0] * clusters, np.full(rows, -1, np.intp)
+    for place in np.argsort(-gains, axis=None, kind="stable").tolist():
+        row, column = divmod(place, clusters)
+        if columns[row] >= 0 or used[column] > small or (used[column] == small and not larger):
+            continue
+        larger -= used[column] == small
+        columns[row] = column
+        used[column] += 1
     return columns

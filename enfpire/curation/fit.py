@@ -143,9 +143,7 @@ def fit_base(enrolled: Enrolled, recipe: Recipe) -> Base:
     )
 
 
-def fit_transform(
-    base: Base, options: Options, declared: Declared = NOTHING, published: Fit | None = None
-) -> Fit:
+def fit_transform(base: Base, options: Options, declared: Declared = NOTHING, published: Fit | None = None) -> Fit:
     """Fit the transform on top of what it shares with others; raises `GalleryError` as `fit` does."""
     enrolled = base.enrolled
     check_classes(len(enrolled.classes), options)

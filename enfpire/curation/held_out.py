@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +25,17 @@ class Recipe:
     prototypes: int = 4
 
 
+@dataclass(frozen=True)
+class Split:
+    """Photos known to a fit, and photos left out of it, at `rows` of all: features (n, d), labels (n,)."""
+
+    known: Floats = field(repr=False)
+    known_labels: Indices = field(repr=False)
+    asked: Floats = field(repr=False)
+    asked_labels: Indices = field(repr=False)
+    rows: Indices = field(repr=False)
+
+
 def folds(labels: Indices, count: int = FOLDS) -> Indices:
     """Fold of each photo (n,): every class is dealt out in turn; -1 for the only photo of a class."""
     place = np.empty(len(labels), dtype=np.intp)
@@ -35,42 +45,51 @@ def folds(labels: Indices, count: int = FOLDS) -> Indices:
     return place
 
 
+def splits(raw: Floats, labels: Indices, recipe: Recipe) -> list[Split]:
+    """A split for each fold of raw features (n, D), whitened by what is known; none where every class has one photo."""
+    place = folds(labels)
+    return [
+        _split(raw, labels, place == fold, recipe)
+        for fold in range(FOLDS)
+        if (place == fold).any() and len(np.unique(labels[place != fold])) == labels.max() + 1
+    ]
+
+
+def _split(raw: Floats, labels: Indices, asked: Indices, recipe: Recipe) -> Split:
+    rest = ~asked
+    whitening = fit_whitening(raw[rest], labels[rest], recipe.dimensions, recipe.regularisation)
+    return Split(
+        known=whiten(raw[rest], whitening),
+        known_labels=labels[rest],
+        asked=whiten(raw[asked], whitening),
+        asked_labels=labels[asked],
+        rows=np.flatnonzero(asked),
+    )
+
+
 def class_similarities(features: Floats, prototypes: Prototypes) -> Floats:
     """Cosine similarity of features (n, d) to the nearest prototype of every class, shape (n, C)."""
-    starts = np.flatnonzero(np.diff(prototypes.owners, prepend=-1))
-    best: Floats = np.maximum.reduceat(features @ prototypes.features.T, starts, axis=1)
+    return best_of_each(features @ prototypes.features.T, prototypes.owners)
+
+
+def best_of_each(scores: Floats, owners: Indices) -> Floats:
+    """Highest score of each owner's columns: scores (n, p), ascending owners (p,) 0 .. C-1; shape (n, C)."""
+    best: Floats = np.maximum.reduceat(scores, np.flatnonzero(np.diff(owners, prepend=-1)), axis=1)
     return best
 
 
-def held_out(
-    raw: Floats, labels: Indices, recipe: Recipe, score: Callable[[Floats, Prototypes, Indices], None]
-) -> None:
-    """Call `score(features, prototypes, labels)` for each fold, with what was fitted without that fold."""
-    place = folds(labels)
-    for fold in range(FOLDS):
-        test = place == fold
-        rest = ~test
-        if not test.any() or len(np.unique(labels[rest])) <= labels.max():
-            continue
-        whitening = fit_whitening(raw[rest], labels[rest], recipe.dimensions, recipe.regularisation)
-        prototypes = fit_prototypes(whiten(raw[rest], whitening), labels[rest], recipe.prototypes)
-        score(whiten(raw[test], whitening), prototypes, labels[test])
-
-
-def fit_threshold(raw: Floats, labels: Indices, recipe: Recipe) -> float:
+def fit_threshold(held_out: list[Split], recipe: Recipe) -> float:
     """Similarity below which a photo shows no class of the gallery.
 
     The threshold rejects 0.2 % of the held-out photos that are recognised rightly; -1 (never) where there are
     too few photos to say.
     """
     right: list[Floats] = []
-
-    def score(features: Floats, prototypes: Prototypes, truth: Indices) -> None:
-        similarities = class_similarities(features, prototypes)
+    for split in held_out:
+        prototypes = fit_prototypes(split.known, split.known_labels, recipe.prototypes)
+        similarities = class_similarities(split.asked, prototypes)
         best = similarities.max(axis=1)
-        right.append(best[similarities.argmax(axis=1) == truth])
-
-    held_out(raw, labels, recipe, score)
+        right.append(best[similarities.argmax(axis=1) == split.asked_labels])
     if sum(map(len, right)) < FEWEST:
         return -1.0
     return float(np.quantile(np.concatenate(right), REJECTED))

@@ -25,11 +25,15 @@ class Prototypes:
         return normalised(dequantise(self.codes, self.scales))
 
 
+# a centre of fewer photos is as noisy as they are
+PHOTOS_PER_PROTOTYPE = 3
+
+
 def fit_prototypes(features: Floats, labels: Indices, per_class: int, seed: int = 0) -> Prototypes:
-    """At most `per_class` prototypes for each class of features (n, d), labels (n,) 0 .. C-1."""
-    centres = [
-        spherical_kmeans(features[rows], per_class, seed) for rows in rows_by_class(labels, int(labels.max()) + 1)
-    ]
+    """At most `per_class` prototypes for each class of features (n, d), labels (n,) 0 .. C-1; one for 3 photos."""
+    by_class = rows_by_class(labels, int(labels.max()) + 1)
+    counts = [max(1, min(per_class, len(rows) // PHOTOS_PER_PROTOTYPE)) for rows in by_class]
+    centres = [spherical_kmeans(features[rows], count, seed) for rows, count in zip(by_class, counts, strict=True)]
     codes, scales = quantise(np.concatenate(centres))
     owners = np.repeat(np.arange(len(centres)), [len(centre) for centre in centres])
     return Prototypes(codes, scales, owners)

@@ -14,8 +14,8 @@ import numpy as np
 import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from enfpire.curation.codes import signs
 from enfpire.curation.cells import CellsDraft
+from enfpire.curation.codes import signs
 from enfpire.curation.fit import Fit, encode_fit
 from enfpire.curation.prototypes import rows_by_class
 from enfpire.exchange.bundles import put_bundle

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enfpire.curation.fit import CellsOptions, Options, VectorOptions
+from enfpire.curation.cells import CellsOptions
+from enfpire.curation.fit import Options, VectorOptions
 
 GROUPS = 7
 OVER_ASK = 1.75

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from time import monotonic, sleep
@@ -28,16 +28,17 @@ from enfpire.client.match import Match
 from enfpire.client.protocol import protect, resolve
 from enfpire.client.recognizer import Recognizer
 from enfpire.client.settings import ClientSettings
+from enfpire.curation.cells import CellsOptions
 from enfpire.curation.entries import PhotoEntry
-from enfpire.curation.fit import CellsOptions, Fit, Options, VectorOptions, encode_fit, fit_base, fit_transform
+from enfpire.curation.fit import Fit, Options, VectorOptions, encode_fit, fit_base, fit_transform
 from enfpire.curation.held_out import Recipe
-from enfpire.curation.publish import choose_members, draft_version, publish
+from enfpire.curation.publish import draft_version, publish
 from enfpire.curation.workspace import Workspace
 from enfpire.exchange.clients import Credential, add_client
 from enfpire.exchange.connection import connect
 from enfpire.server import gallery as galleries
 from enfpire.server.answer import answer
-from enfpire.server.memory_gallery import MemoryLookup, nearest_in_memory
+from enfpire.server.memory_gallery import MemoryLookup
 from enfpire.wire.arrays import Floats
 from enfpire.wire.bundle import SignedBundle, serving_of
 from enfpire.wire.candidates import digest_of
@@ -54,6 +55,7 @@ ANY_FLOOR = Floor(unproved=True, insecure=True)
 FITS: dict[str, Options] = {
     "cells": CellsOptions(classes_per_group=6, anchors="class"),
     "projection": VectorOptions(kind="projection", dimensions=8, candidates=6),
+    "sign": VectorOptions(kind="sign", dimensions=16, candidates=6),
     "identity": VectorOptions(kind="identity", candidates=6),
 }
 
@@ -195,11 +197,7 @@ def blocked_readers(url: str) -> int:
 
 def memory_lookup(fitted: Fit, candidates: int = 0) -> MemoryLookup:
     """The in-memory reference for a fit."""
-    version = draft_version(fitted)
-    if fitted.transform.kind == "cells":
-        members = choose_members(fitted, partial(nearest_in_memory, version))
-        return MemoryLookup(type(version)(**{**vars(version), "members": members}))
-    return MemoryLookup(version, candidates)
+    return MemoryLookup(draft_version(fitted), candidates)
 
 
 @contextmanager

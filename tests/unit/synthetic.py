@@ -6,9 +6,9 @@ C/50 families; a photo is normalise(mu_c + 0.75 w e), e ~ N(0, I_D).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,11 +16,12 @@ import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enfpire.client.features import whiten
+from enfpire.curation.cells import CellsDraft, CellsOptions
 from enfpire.curation.entries import Enrolled
-from enfpire.curation.fit import CellsDraft, CellsOptions, Fit, Options, fit
+from enfpire.curation.fit import Fit, Options, fit
 from enfpire.curation.held_out import Recipe
-from enfpire.curation.publish import choose_members, draft_version, make_bundle
-from enfpire.server.memory_gallery import MemoryLookup, nearest_in_memory
+from enfpire.curation.publish import draft_version, make_bundle
+from enfpire.server.memory_gallery import MemoryLookup
 from enfpire.server.version import GalleryVersion
 from enfpire.wire.arrays import Floats, Indices, normalised
 from enfpire.wire.bundle import Extractor, Serving, SignedBundle, serving_of, sign_bundle
@@ -94,7 +95,7 @@ class Shop:
 def shop(options: Options = CELLS) -> Shop:
     """60 classes, by default in five groups of 12."""
     fitted, asked = fitted_shop(options), photos(means(60, 32), 4, seed=2)
-    version = published(fitted)
+    version = draft_version(fitted)
     digests = b""
     if version.members is not None:
         digests = b"".join(one.digest for one in MemoryLookup(version).by_group(range(len(version.members))))
@@ -105,11 +106,6 @@ def shop(options: Options = CELLS) -> Shop:
 
 @lru_cache
 def fitted_shop(options: Options) -> Fit:
-    if isinstance(options, CellsOptions) and options.over_ask > 1:
-        fitted = fitted_shop(options.model_copy(update={"over_ask": 1.0}))
-        return fitted.model_copy(
-            update={"transform": fitted.transform.model_copy(update={"over_ask": options.over_ask})}
-        )
     with one_thread():
         return fit(enrolled(photos(means(60, 32), 5, seed=1)), options, RECIPE)
 
@@ -123,15 +119,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def published(fitted: Fit) -> GalleryVersion:
-    """The version that `publish` makes of a fit, searched in memory."""
-    version = draft_version(fitted)
-    if not isinstance(fitted.transform, CellsDraft):
-        return version
-    return replace(version, members=choose_members(fitted, searching(version)))
-
-
-def searching(version: GalleryVersion) -> Callable[[Floats, int], list[Indices]]:
-    return lambda vectors, count: nearest_in_memory(version, vectors, count)

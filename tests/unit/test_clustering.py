@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from enfpire.curation import clustering
-from enfpire.curation.clustering import assign_equally, balanced_clusters, equal_sizes, spherical_kmeans
-from enfpire.wire.arrays import Floats, Indices, normalised
+from enfpire.curation.clustering import (
+    assign_at_prices,
+    assign_equally,
+    balanced_clusters,
+    equal_sizes,
+    spherical_kmeans,
+)
+from enfpire.wire.arrays import Floats, normalised
 from tests.unit.synthetic import means, photos
 
 # multiples of a sixteenth: sums are exact, so that optima can be compared without a tolerance
@@ -79,21 +85,22 @@ def test_clusters_do_not_change_from_run_to_run() -> None:
     assert np.array_equal(spherical_kmeans(points, 7), spherical_kmeans(points, 7))
 
 
-def test_many_points_are_clustered_from_one_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[int] = []
-    one_run = clustering._balanced_run
+def test_prices_share_columns_equally_and_gain_nearly_as_much() -> None:
+    points = on_sphere(300)
+    for clusters in (7, 10):
+        values = points @ on_sphere(clusters).T
+        columns = assign_at_prices(values)
+        used = np.bincount(columns, minlength=clusters)
+        assert used.max() - used.min() <= 1
+        best = values[np.arange(300), assign_equally(values)].sum()
+        assert values[np.arange(300), columns].sum() > 0.97 * best
 
-    def counted(points: Floats, clusters: int, random: np.random.Generator) -> tuple[float, Indices]:
-        runs.append(len(points))
-        return one_run(points, clusters, random)
 
-    monkeypatch.setattr(clustering, "_balanced_run", counted)
+def test_many_points_are_assigned_at_prices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clustering, "MANY_POINTS", 20)
-    for points, starts in ((20, 4), (21, 1)):
-        runs.clear()
-        sizes = np.bincount(balanced_clusters(on_sphere(points), 4))
-        assert len(runs) == starts
-        assert sizes.max() - sizes.min() <= 1
+    monkeypatch.setattr(clustering, "assign_equally", None)
+    sizes = np.bincount(balanced_clusters(on_sphere(41), 4))
+    assert sorted(sizes.tolist()) == [10, 10, 10, 11]
 
 
 def on_sphere(points: int) -> Floats:

@@ -7,9 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from enfpire.client.features import whiten
+from enfpire.curation.cells import CellsDraft, CellsOptions
 from enfpire.curation.fit import (
-    CellsDraft,
-    CellsOptions,
     Options,
     VectorDraft,
     VectorOptions,
@@ -18,10 +17,9 @@ from enfpire.curation.fit import (
     fit,
     principal_basis,
 )
-from enfpire.curation.held_out import Recipe, class_similarities, fit_threshold, folds, held_out
-from enfpire.curation.prototypes import Prototypes, fit_prototypes
+from enfpire.curation.held_out import Recipe, class_similarities, fit_threshold, folds, splits
+from enfpire.curation.prototypes import fit_prototypes
 from enfpire.errors import EnfPireError, GalleryError, UsageError, WireError
-from enfpire.wire.arrays import Floats, Indices
 from tests.unit.synthetic import CELLS, RECIPE, enrolled, means, photos, shop
 
 CENTRES = means(60, 32)
@@ -139,16 +137,19 @@ def test_every_class_is_dealt_out_over_the_folds() -> None:
 
 
 def test_photos_that_are_tried_were_not_fitted_on() -> None:
-    """A prototype of a class with two photos is the other photo, so no photo is as good as equal to one."""
+    """A class with two photos is known by the other one, so no photo is as good as equal to what is known."""
     taken = photos(CENTRES[:10], 2)
-    seen = []
+    made = splits(taken.raw, taken.labels, RECIPE)
+    assert sorted(np.concatenate([split.rows for split in made]).tolist()) == list(range(20))
+    for split in made:
+        assert np.array_equal(split.asked_labels, taken.labels[split.rows])
+        assert (split.asked @ split.known.T).max() < 0.99
 
-    def score(features: Floats, prototypes: Prototypes, labels: Indices) -> None:
-        seen.append(len(labels))
-        assert class_similarities(features, prototypes).max() < 0.99
 
-    held_out(taken.raw, taken.labels, RECIPE, score)
-    assert sum(seen) == 20
+def test_one_photo_a_class_leaves_none_out() -> None:
+    single = photos(CENTRES, 1)
+    assert splits(single.raw, single.labels, RECIPE) == []
+    assert isinstance(fit(enrolled(single), CELLS, RECIPE).transform, CellsDraft)
 
 
 def test_similarity_to_a_class_is_that_to_its_nearest_prototype() -> None:
@@ -172,9 +173,8 @@ def test_the_threshold_rejects_outsiders_and_keeps_the_gallery() -> None:
 
 def test_too_few_photos_to_say_reject_nothing() -> None:
     taken = photos(CENTRES[:10], 4)
-    assert fit_threshold(taken.raw, taken.labels, RECIPE) == -1
-    single = photos(CENTRES, 1)
-    assert fit_threshold(single.raw, single.labels, RECIPE) == -1
+    assert fit_threshold(splits(taken.raw, taken.labels, RECIPE), RECIPE) == -1
+    assert fit_threshold([], RECIPE) == -1
 
 
 def test_names_and_infos_keep_their_places() -> None:

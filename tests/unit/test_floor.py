@@ -5,7 +5,8 @@ from math import log2
 import pytest
 
 from enfpire.client.floor import Floor, check_floor
-from enfpire.curation.fit import CellsOptions, VectorOptions
+from enfpire.curation.cells import CellsOptions
+from enfpire.curation.fit import VectorOptions
 from enfpire.errors import FloorError
 from tests.unit.synthetic import shop
 

@@ -8,17 +8,17 @@ import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.milvus_lite import MilvusLiteServer
-from enfpire.curation.fit import CellsOptions, Fit, Options, VectorOptions
-from enfpire.curation.publish import cards, choose_members, draft_version, publish
+from enfpire.curation.cells import CellsOptions
+from enfpire.curation.fit import Fit, Options, VectorOptions
+from enfpire.curation.publish import cards, draft_version, publish
 from enfpire.errors import UnavailableError
 from enfpire.exchange.bundles import fetch_bundle, fetch_serving
 from enfpire.exchange.connection import connect as connect_exchange
 from enfpire.server.gallery import MilvusClient, MilvusLookup, connect, current_version, versions
 from enfpire.server.memory_gallery import MemoryLookup
-from enfpire.wire.arrays import Floats, Indices
 from enfpire.wire.bundle import Cells, member_of, open_bundle, serving_of
 from enfpire.wire.candidates import decode_set
-from tests.unit.synthetic import CELLS, published, searching, shop
+from tests.unit.synthetic import shop
 
 PER_CELL = CellsOptions(classes_per_group=12, anchors="cell")
 OVER = PER_CELL.model_copy(update={"over_ask": 1.5})
@@ -42,46 +42,8 @@ def test_a_card_holds_one_class_and_all_of_it() -> None:
 
 
 def test_without_over_asking_a_set_is_its_group() -> None:
-    def nobody(vectors: Floats, count: int) -> list[Indices]:
-        raise AssertionError(f"{count} of {vectors.shape}: nothing needs to be searched")
-
-    members = choose_members(shop().fit, nobody)
+    members = shop().version.members or ()
     assert [own.tolist() for own in members] == [np.flatnonzero(shop().groups == g).tolist() for g in range(5)]
-
-
-@pytest.mark.parametrize("options", [CELLS, PER_CELL], ids=["anchors of classes", "anchors of cells"])
-@pytest.mark.parametrize(("over_ask", "size"), [(1.5, 18), (2.0, 24), (4.9, 59), (100.0, 60)])
-def test_over_asking_adds_the_nearest_classes(options: CellsOptions, over_ask: float, size: int) -> None:
-    taken = shop(options.model_copy(update={"over_ask": over_ask}))
-    cells = taken.signed.bundle.transform
-    assert isinstance(cells, Cells)
-    products = taken.fit.prototypes.features @ cells.anchors.floats().T
-    owners = taken.fit.prototypes.owners
-    for group, members in enumerate(taken.version.members or ()):
-        around = products[:, cells.routes.values == group].max(axis=1)
-        nearness = np.array([around[owners == number].max() for number in range(60)])
-        own = np.flatnonzero(taken.groups == group)
-        added = np.setdiff1d(members, own)
-        assert len(members) == size
-        assert (np.diff(members) > 0).all()
-        assert np.isin(own, members).all()
-        left_out = np.setdiff1d(np.arange(60), members)
-        assert not len(left_out) or nearness[added].min() >= nearness[left_out].max() - 1e-6
-
-
-def test_a_group_with_anchors_a_class_over_asks_around_all_of_them() -> None:
-    options = CELLS.model_copy(update={"over_ask": 1.5})
-    fitted = shop(options).fit
-    search = searching(draft_version(fitted))
-    asked = []
-
-    def nearest(vectors: Floats, count: int) -> list[Indices]:
-        asked.append((len(vectors), count))
-        return search(vectors, count)
-
-    members = choose_members(fitted, nearest)
-    assert asked == [(12, 18)] * 5
-    assert [len(one) for one in members] == [18] * 5
 
 
 def test_over_asking_finds_photos_that_were_misrouted() -> None:
@@ -155,7 +117,7 @@ def test_what_is_published_is_what_is_served(milvus: MilvusClient, exchange: red
     groups = range(cells.groups)
     sent = MilvusLookup(milvus, serving_of(signed.bundle)).by_group(groups)
     assert [one.digest for one in sent] == [cells.digest(group) for group in groups]
-    assert sent == MemoryLookup(published(fitted)).by_group(groups)
+    assert sent == MemoryLookup(draft_version(fitted)).by_group(groups)
     own = np.flatnonzero(shop(OVER).groups == 0)
     assert {fitted.names[number] for number in own} <= set(decode_set(sent[0].body).names)
 
