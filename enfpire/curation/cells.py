@@ -41,7 +41,7 @@ class CellsDraft(Frozen):
     """groups (C,) uint32, each class's; anchors (a, m), routes (a,) uint32 and slack as in the bundle.
 
     Candidate sets one after the other: `candidates` ascending class numbers, `sizes` (G,) uint32. `priors` (C,)
-    float32 where some are declared. `classes_per_group` is what was asked for.
+    float32 where some are declared.
     """
 
     kind: Literal["cells"] = "cells"
@@ -51,7 +51,6 @@ class CellsDraft(Frozen):
     candidates: Array
     sizes: Array
     slack: float
-    classes_per_group: int
     priors: Array | None = None
 
     @property
@@ -118,7 +117,6 @@ def draft_cells(
         candidates=Array.of(np.concatenate(sets), "u4"),
         sizes=Array.of(np.array([len(one) for one in sets]), "u4"),
         slack=options.slack * float(routing.scores.std()),
-        classes_per_group=options.classes_per_group,
         priors=None if priors is None else Array.of(priors, "f4"),
     )
 

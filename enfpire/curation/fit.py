@@ -59,7 +59,10 @@ class VectorDraft(Frozen):
 
 
 class Fit(Frozen):
-    """What was fitted; `names` and `infos` (JSON) have a value a class."""
+    """What was fitted, under which options; `names` and `infos` (JSON) have a value a class.
+
+    `figures` are what its policy reached.
+    """
 
     gallery: str
     names: tuple[str, ...]
@@ -70,7 +73,9 @@ class Fit(Frozen):
     scales: Array
     owners: Array
     unknown_below: float
+    options: Options
     transform: Annotated[CellsDraft | VectorDraft, Field(discriminator="kind")]
+    figures: dict[str, float] = Field(default_factory=dict)
 
     @property
     def prototypes(self) -> Prototypes:
@@ -157,6 +162,7 @@ def fit_transform(base: Base, options: Options, declared: Declared = NOTHING, pu
         scales=Array.of(base.prototypes.scales, "f4"),
         owners=Array.of(base.prototypes.owners, "u4"),
         unknown_below=base.unknown_below,
+        options=options,
         transform=_draft(base, options, declared, published),
     )
 
@@ -193,10 +199,10 @@ def choose_or_keep(base: Base, options: CellsOptions, declared: Declared, publis
     means, names = base.fitted.means, base.enrolled.classes
     if published is None or not isinstance(published.transform, CellsDraft):
         return choose_groups(means, base.held_out, options, declared)
-    draft = published.transform
-    if draft.classes_per_group != options.classes_per_group:
+    draft, before = published.transform, published.options
+    if not isinstance(before, CellsOptions) or before.classes_per_group != options.classes_per_group:
         raise UsageError(
-            f"the published groups were fitted for {draft.classes_per_group} classes a group: keep that number, or "
+            "the published groups were fitted for another number of classes a group: keep that number, or "
             "draw new groups with --regroup, which clients must consent to"
         )
     group_of = dict(zip(published.names, draft.groups.values.tolist(), strict=True))
