@@ -33,6 +33,11 @@ def test_random_messages_tell_nothing() -> None:
     assert found.accuracy < found.prior + 0.02
 
 
+def test_messages_that_come_once_are_not_learned_by_heart() -> None:
+    messages = np.random.default_rng(3).permutation(len(LABELS))
+    assert kind_attack(messages, LABELS, KINDS, values=len(LABELS)).accuracy < 0.52
+
+
 def test_noisy_groups_have_their_closed_form() -> None:
     """Two kinds, as many classes; one message in five is of the other kind's group."""
     random, kinds = np.random.default_rng(1), np.arange(CLASSES) % 2
