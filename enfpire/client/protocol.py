@@ -3,7 +3,8 @@
     pending, query = protect(features, bundle)
     recognitions   = resolve(pending, reply, bundle)
 
-No input, no output, nothing random: the same features under the same bundle make the same query.
+No input and no output. Nothing is random but the noise of a `noise` bundle: under any other the same features make the
+same query.
 """
 
 from __future__ import annotations
@@ -35,15 +36,16 @@ class Pending:
     groups: Indices | None = field(repr=False)
 
 
-def protect(features: Floats, signed: SignedBundle) -> tuple[Pending, Query]:
+def protect(features: Floats, signed: SignedBundle, random: np.random.Generator | None = None) -> tuple[Pending, Query]:
     """Protect features (n, d), n at least 1.
 
-    Raises `FeatureError` for another shape, no or too many rows, NaN or infinity.
+    A `noise` bundle's noise comes from the operating system; for tests and audits from `random`. Raises
+    `FeatureError` for another shape, no or too many rows, NaN or infinity.
     """
     checked = check_rows(features, signed.bundle.dimensions)
     if not len(checked):
         raise FeatureError("there is no feature to protect; give one at least")
-    protected, rows = transform_of(signed.bundle).protect(checked)
+    protected, rows = transform_of(signed.bundle, random).protect(checked)
     groups = protected.numbers.values[rows].astype(np.intp) if isinstance(protected, Groups) else None
     query = Query(gallery=signed.bundle.gallery, bundle=signed.digest, protected=protected)
     return Pending(checked, rows, groups), query

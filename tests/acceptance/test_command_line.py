@@ -280,6 +280,8 @@ BAD = {
     "no k": Bad(2, K, lambda p: p.fit(5)),
     "a gallery that nobody enrolled": Bad(8, "enfpire enroll", lambda p: p.fit(5, K, 2, gallery="other")),
     "a gallery that was not fitted": Bad(8, "enfpire fit", lambda p: p.publish("other")),
+    "noise without its amount": Bad(2, "--epsilon", lambda p: p.fit(5, "--transform", "noise")),
+    "no such transform": Bad(2, "choose cells", lambda p: p.fit(5, "--transform", "rot13")),
     "identity without --insecure": Bad(2, "--insecure", lambda p: p.fit(5, "--transform", "identity")),
     "a damaged bundle": Bad(5, "fetch", lambda p: p.recognize(p.damaged())),
     "a damaged bundle to look at": Bad(5, "fetch", lambda p: ["bundle", "show", p.damaged()]),

@@ -35,7 +35,7 @@ def test_the_gallery_is_worth_asking(stage: Stage) -> None:
     assert all(len(match.candidates) == 6 for match in expected.values())
 
 
-@pytest.mark.parametrize("name", ["cells", "projection", "identity"])
+@pytest.mark.parametrize("name", ["cells", "projection", "sign", "identity"])
 def test_paths_under_each_transform(stage: Stage, tmp_path: Path, name: str) -> None:
     photos = stage.exposed if name == "identity" else stage.photos
     with stage.recognizer(tmp_path, name, photos_per_query=20) as recognizer:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from enfpire.curation.codes import signs
 from enfpire.errors import UnavailableError, UsageError
 from enfpire.server import gallery_writer
+from enfpire.server.answer import answer
 from enfpire.server.gallery import (
     MilvusClient,
     MilvusLookup,
@@ -29,6 +31,7 @@ from enfpire.server.version import GalleryVersion
 from enfpire.wire.arrays import Floats
 from enfpire.wire.bundle import Serving
 from enfpire.wire.names import collection_name, sets_collection_name
+from enfpire.wire.query import Bits, Query
 from tests.galleries import random_version
 
 # a real Milvus needs up to a minute to start, more on a busy machine
@@ -47,6 +50,9 @@ GALLERY = {
 GALLERY["tied"] = replace(
     GALLERY["plane"], version="0123456789ab", vectors=np.ones_like(GALLERY["plane"].vectors, dtype=np.float32)
 )
+# codes: few distances, and many classes at each of them
+GALLERY["codes"] = random_version(8, classes=400, dimensions=10)
+GALLERY["codes"] = replace(GALLERY["codes"], vectors=signs(GALLERY["codes"].vectors))
 OTHER = replace(GALLERY["spare"], gallery="shop_2")
 
 MANY = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,6 +113,18 @@ def test_vectors_have_the_same_bytes(store: MilvusClient, name: str, seed: int, 
     vectors = queries(version, seed, count)
     expected = MemoryLookup(version, candidates).around(vectors)
     assert MilvusLookup(store, serving(version, candidates)).around(vectors) == expected
+
+
+@given(seed=st.integers(0, 2**16), count=st.integers(1, 20), candidates=st.sampled_from([1, 12, 60]))
+@MANY
+def test_codes_have_the_same_bytes(store: MilvusClient, seed: int, count: int, candidates: int) -> None:
+    version = GALLERY["codes"]
+    codes, _ = Bits.of(queries(version, seed, count) > 0)
+    query = Query(gallery="shop", bundle=bytes(32), protected=codes)
+    asked = serving(version, candidates).model_copy(update={"kind": "sign"})
+    reply = answer(query, asked, MilvusLookup(store, asked))
+    assert reply == answer(query, asked, MemoryLookup(version, candidates))
+    assert len(reply.index.values) == codes.rows.shape[0]
 
 
 def test_many_vectors_are_answered_in_their_order(store: MilvusClient) -> None:
