@@ -1,0 +1,167 @@
+"""The audit of one policy: what it gives the user, and what attackers make of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from enfpire.audit.attackers import Attack, bayes_accuracy
+from enfpire.audit.cells import batches_of, cells_attacks, kinds_of, leak_of, repeats_of
+from enfpire.audit.findings import Attacked, Figure, PolicyAudit
+from enfpire.audit.measures import balanced_mean
+from enfpire.audit.subject import Exchanged, Subject, exchange, unprotected_right
+from enfpire.audit.vectors import vector_attacks
+from enfpire.curation.cells import CellsDraft
+from enfpire.leakage.channel import Channel, Doubles, channel_of
+from enfpire.leakage.guarantee import CellsGuarantee, efficiency, guarantee_of
+from enfpire.leakage.intervals import balanced_interval
+from enfpire.wire.arrays import Indices
+from enfpire.wire.bundle import Bundle, Cells, Identity, Noise, Projection, Sign
+
+# Beyond, an attack that simulates clients of every class takes longer than it tells.
+MOST_SIMULATED_CLASSES = 1_000
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of an audit: a name for the policy and its photos, the kinds (C,) and priors (C,) to assume."""
+
+    name: str
+    data: str
+    kinds: Indices | None = None
+    priors: Doubles | None = None
+    deep: bool = True
+    seed: int = 0
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def audit_policy(subject: Subject, question: Question) -> PolicyAudit:
+    """Send all asked photos through the protocol, attack what was seen, and measure.
+
+    A `deep` audit also looks at several photos: repeats, batches, streams. `more` are findings that were made
+    elsewhere.
+    """
+    random = np.random.default_rng(question.seed)
+    found = exchange(subject, subject.asked, random)
+    if subject.cells is not None:
+        attacks = cells_attacks(np.asarray(found.messages, np.intp), subject, question.priors)
+        rest = _cells_findings(subject, found, question, random)
+    else:
+        attacks = vector_attacks(np.asarray(found.messages, np.float32), subject, random, question.priors)
+        rest = {}
+    return PolicyAudit(**_plain_findings(subject, found, question, attacks) | rest | question.more)
+
+
+def _plain_findings(
+    subject: Subject, found: Exchanged, question: Question, attacks: dict[str, Attack]
+) -> dict[str, Any]:
+    labels, priors = subject.asked.labels, question.priors
+    user, without = (balanced_mean(right, labels, priors) for right in (found.right, unprotected_right(subject)))
+    candidates = balanced_mean(found.candidates, labels, priors)
+    bound, strongest = bound_of(subject.signed.bundle, priors), max(attacks.values(), key=lambda one: one.accuracy)
+    return {
+        "name": question.name,
+        "data": question.data,
+        "transform": subject.signed.bundle.transform.kind,
+        "setting": setting_of(subject.signed.bundle),
+        "groups": subject.serving.groups,
+        "candidates": candidates,
+        "bundle_bytes": len(subject.signed.data),
+        "bundle_only_accuracy": bundle_only_accuracy(subject),
+        "unprotected_accuracy": without,
+        "user_accuracy": user,
+        "user": _figure(user, balanced_interval(found.right, labels, priors)),
+        "retention": user / without,
+        "server_bound": bound,
+        "server_measured": strongest.accuracy,
+        "server": _figure(strongest.accuracy, strongest.interval),
+        "attackers": tuple(_attacked(name, one) for name, one in attacks.items()),
+        "efficiency": efficiency(user / without, candidates, bound),
+        "bytes_up": found.bytes_up / len(labels),
+        "bytes_down": found.bytes_down / len(labels),
+    }
+
+
+def _cells_findings(
+    subject: Subject, found: Exchanged, question: Question, random: np.random.Generator
+) -> dict[str, Any]:
+    messages = np.asarray(found.messages, np.intp)
+    channel = channel_of(
+        messages, subject.asked.labels, subject.serving.groups, subject.classes, prior=question.priors
+    )
+    leak = leak_of(channel, subject, question.kinds)
+    rest: dict[str, Any] = {
+        "leak": leak,
+        "worst_group": leak.worst_posterior,
+        "class_posteriors": class_posteriors(channel),
+        "class_groups": class_groups(subject),
+    }
+    if question.kinds is not None:
+        kinds = kinds_of(messages, subject, question.kinds)
+        rest |= {"kinds": kinds, "kind_accuracy": kinds.accuracy.value, "kind_prior": kinds.prior}
+    if question.deep and subject.classes <= MOST_SIMULATED_CLASSES:
+        rest |= {"batches": batches_of(channel, random)} | repeats_of(channel, subject, random)
+    return rest
+
+
+def bound_of(bundle: Bundle, priors: Doubles | None = None) -> float:
+    """How often the server can name the class at most: what is proved, for equally likely classes or these priors."""
+    guarantee = guarantee_of(bundle)
+    if guarantee is None:
+        return 1.0
+    if priors is None:
+        return guarantee.bound
+    if isinstance(guarantee, CellsGuarantee):
+        return min(1.0, float(np.sort(priors)[::-1][: guarantee.groups].sum()))
+    return min(1.0, float(priors.max()) * 2**guarantee.bits)
+
+
+def class_posteriors(channel: Channel) -> tuple[float, ...]:
+    """For each class what the server believes of it on average when it is the right one."""
+    joint = channel.joint
+    posterior = joint / np.maximum(joint.sum(axis=0), 1e-300)
+    return tuple((channel.rows * posterior).sum(axis=1).tolist())
+
+
+def class_groups(subject: Subject) -> tuple[int, ...]:
+    """Group of each class."""
+    draft = subject.fit.transform
+    return tuple(draft.groups.values.tolist()) if isinstance(draft, CellsDraft) else ()
+
+
+def bundle_only_accuracy(subject: Subject) -> float:
+    """What a client could recognise from the bundle alone: from its anchors, had it seen labelled photos."""
+    if subject.cells is None:
+        return 1 / subject.classes
+    anchors = subject.cells.anchors.floats()
+    nearest = (subject.asked.features[:, : anchors.shape[1]] @ anchors.T).argmax(axis=1)
+    return bayes_accuracy(nearest, subject.asked.labels, len(anchors))
+
+
+def setting_of(bundle: Bundle) -> str:
+    """The transform's dial, for people."""
+    match bundle.transform:
+        case Cells() as cells:
+            return f"{cells.groups} groups, {len(cells.anchors.values)} anchors"
+        case Projection(basis=basis):
+            return f"{basis.shape[1]} dimensions"
+        case Noise(basis=basis, epsilon=epsilon):
+            return f"{basis.shape[1]} dimensions, epsilon {epsilon:g}"
+        case Sign(basis=basis):
+            return f"{basis.shape[1]} bits"
+        case Identity():
+            return "the feature itself"
+
+
+def _attacked(name: str, attack: Attack) -> Attacked:
+    return Attacked(
+        attacker=name,
+        accuracy=_figure(attack.accuracy, attack.interval),
+        accuracy_in_five=_figure(attack.accuracy_in_five, attack.interval_in_five),
+    )
+
+
+def _figure(value: float, interval: tuple[float, float]) -> Figure:
+    return Figure(value=value, low=interval[0], high=interval[1])

@@ -1,0 +1,72 @@
+"""A client with a memory, photo after photo: what it asks, and whether what it holds answers rightly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from enfpire.audit.clients import Bools
+from enfpire.leakage.channel import Doubles
+from enfpire.leakage.repeats import SILENCE
+from enfpire.wire.arrays import Floats, Indices
+
+STREAMS = 2_000
+PHOTOS = 20
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Mean over streams of photos of many classes: accuracy over that without protection, and the share asked."""
+
+    retention: float
+    asked: float
+
+
+def fits_within(scores: Floats, slack: float) -> Bools:
+    """Which groups a client would take for each photo, were their sets held: scores (n, G), result (n, G)."""
+    fits: Bools = scores >= scores.max(axis=1, keepdims=True) - np.float32(slack)
+    return fits
+
+
+def mixed_streams(
+    scores: Floats, slack: float, right: Doubles, plain: Doubles, labels: Indices, random: np.random.Generator
+) -> Streamed:
+    """Streams of 20 photos, each of a class at random, begun with an empty memory.
+
+    scores (n, G) of photos; right (n, G): whether the set of each group answers rightly; plain (n,): whether a service
+    without protection does; labels (n,). Too willing a memory answers photos of a class that is in no set it holds.
+    """
+    rows = draw_rows(labels, (STREAMS, PHOTOS), random)
+    asked, answering = follow(scores, fits_within(scores, slack), rows)
+    answered = right[rows, answering].mean()
+    return Streamed(float(answered / plain[rows].mean()), float((asked != SILENCE).mean()))
+
+
+def draw_rows(labels: Indices, shape: tuple[int, int], random: np.random.Generator) -> Indices:
+    """Rows of photos at random, every class as often as every other: any shape, from labels (n,)."""
+    order = np.argsort(labels, kind="stable")
+    counts = np.unique(labels, return_counts=True)[1]
+    classes = random.integers(len(counts), size=shape)
+    within = (random.random(shape) * counts[classes]).astype(np.intp)
+    drawn: Indices = order[(np.cumsum(counts) - counts)[classes] + within]
+    return drawn
+
+
+def follow(scores: Floats, fits: Bools, rows: Indices) -> tuple[Indices, Indices]:
+    """What clients ask (t, n), -1 for silence, and whose set answers (t, n), for photos `rows` (t, n) of scores (p, G).
+
+    A client takes the best of the groups that it holds and that fit; only where there is none it asks for the best of
+    all.
+    """
+    trials = np.arange(len(rows))
+    held = np.zeros((len(rows), scores.shape[1]), dtype=bool)
+    asked, answering = np.full(rows.shape, SILENCE), np.empty(rows.shape, np.intp)
+    for place, photos in enumerate(rows.T):
+        possible = held & fits[photos]
+        silent = possible.any(axis=1)
+        known = np.where(possible, scores[photos], -np.inf).argmax(axis=1)
+        answering[:, place] = np.where(silent, known, scores[photos].argmax(axis=1))
+        asked[~silent, place] = answering[~silent, place]
+        held[trials, answering[:, place]] = True
+    return asked, answering
