@@ -8,7 +8,8 @@
     │   └── TooLargeError        bytes over their cap; refused before they are decoded
     ├── BundleError              a bundle that is damaged, of another version, or not what it says
     │   ├── SignatureError       signed by another key than the pinned one, or by none
-    │   └── FloorError           weaker than the client's own floor
+    │   ├── FloorError           weaker than the client's own floor
+    │   └── RefitError           moves classes to other groups, and nobody consented
     ├── CandidateSetError        a candidate set that is not the one that the bundle names
     ├── RefusedError             the server answered with a coded error
     ├── GalleryError             the operator's photos do not make a gallery
@@ -70,6 +71,10 @@ class SignatureError(BundleError):
 
 class FloorError(BundleError):
     """A bundle whose guarantee is weaker than the client's own floor."""
+
+
+class RefitError(BundleError):
+    """A bundle that moves classes to other groups than photos were sent under, without the user's consent."""
 
 
 class CandidateSetError(EnfPireError):

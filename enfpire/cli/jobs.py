@@ -114,10 +114,13 @@ def purge(
     store: Store = DEFAULT_STORE,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete everything in the client's store: jobs, recognitions, candidate sets, pinned keys."""
+    """Delete everything in the client's store: jobs, recognitions, candidate sets, pinned keys, the ledger.
+
+    Photos that were sent before count as new from then on, and may send a second message.
+    """
     if not yes:
         place = "the Redis store" if "://" in store else store  # a URL may hold a password
-        typer.confirm(f"Delete all jobs, recognitions and pinned keys in {place}?", abort=True)
+        typer.confirm(f"Delete all jobs, recognitions, pinned keys and the ledger in {place}?", abort=True)
     opened = open_store(store)
     opened.purge()
     opened.close()

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from enfpire import __version__
-from enfpire.cli import bundles, jobs, operator, recognize, withdraw
+from enfpire.cli import bundles, jobs, ledger, operator, recognize, withdraw
 from enfpire.environment import settings_error
 from enfpire.errors import EnfPireError
 
@@ -34,6 +34,7 @@ app.command(rich_help_panel="Operator")(withdraw.withdraw)
 app.add_typer(operator.clients, name="clients", rich_help_panel="Operator")
 app.command(rich_help_panel="Client")(recognize.recognize)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Client")
+app.command(rich_help_panel="Client")(ledger.ledger)
 app.command(rich_help_panel="Client")(jobs.purge)
 app.add_typer(bundles.app, name="bundle", rich_help_panel="Both")
 

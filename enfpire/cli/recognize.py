@@ -28,6 +28,12 @@ MaxLeakBits = Annotated[float, typer.Option(help="Refuse a bundle whose messages
 MinClasses = Annotated[int, typer.Option(help="Refuse a bundle with smaller groups.")]
 Unproved = Annotated[bool, typer.Option("--accept-unproved", help="Accept transforms without a guarantee.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Accept a bundle that protects nothing; for comparisons.")]
+Consent = Annotated[
+    bool,
+    typer.Option(
+        "--consent-to-refit", help="Accept a bundle that moves classes to other groups, and new messages of old photos."
+    ),
+]
 Memory = Annotated[bool, typer.Option("--memory/--no-memory", help="Answer from candidate sets that are held.")]
 
 Weights = Annotated[Path | None, typer.Option(help="Weights file, where the bundle names a torchvision model.")]
@@ -47,6 +53,7 @@ def recognize(
     min_classes_per_group: MinClasses = FLOOR.min_classes_per_group,
     unproved: Unproved = False,
     insecure: Insecure = False,
+    consent_to_refit: Consent = False,
     memory: Memory = True,
     weights: Weights = None,
     as_json: AsJson = False,
@@ -59,9 +66,10 @@ def recognize(
         exchange=exchange,
         credential=credential,
         store=store,
-        operator_key=_key(operator_key),
+        operator_key=parse_key(operator_key),
         floor=Floor(max_leak_bits, min_classes_per_group, unproved, insecure),
         memory=memory,
+        consent_to_refit=consent_to_refit,
         settings=client_settings(weights),
     ) as recognizer:
         finish(open_or_resume(recognizer, found, label_of(photos, out, found), out), out, as_json)
@@ -109,7 +117,8 @@ def finish(job: Job, out: Path, as_json: bool) -> None:
         console.print(f"{progress.recognised} of {progress.total} photos recognised, {progress.failed} failed: {out}")
 
 
-def _key(text: str) -> bytes | None:
+def parse_key(text: str) -> bytes | None:
+    """The operator's key from its hexadecimal digits, None for no text; raises `UsageError`."""
     try:
         return bytes.fromhex(text) or None
     except ValueError:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from enfpire.client.handover import HandOver
 from enfpire.client.memory import Memory, Now
+from enfpire.client.noting import note
 from enfpire.client.settings import ClientSettings
 from enfpire.client.silence import Silence
 from enfpire.client.store import JobRecord, PendingStore
@@ -136,6 +137,7 @@ class Courier:
                 self._ask(parcel, asked, question)
                 on_their_way.add(parcel)
             elif question is Now.ANSWER:
+                note(self._store, parcel, None)
                 self._keep(parcel, None)
             else:
                 self._asked.pop(parcel, None)
@@ -162,7 +164,8 @@ class Courier:
         due = self._backoff.due(time.time(), attempts)
         expires = int(due + self._deadline) + 1
         request = Request(client=self._credential.client, id=parcel, expires=expires, query=question)
-        # before the push: a crash between the two costs one deadline, not a photo
+        # before the push: what left is in the ledger, and a crash in between costs one deadline, not a photo
+        note(self._store, parcel, question)
         self._store.postpone(parcel, due, attempts)
         self._asked[parcel] = Asked(asked.job, due, expires, attempts, asked.skews)
         bulk = asked.job.total > INTERACTIVE

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from enfpire.client.asking import NOT_FINITE, Asker
+from enfpire.client.content import content_of
 from enfpire.client.features import whiten
 from enfpire.client.photos import Photo
 from enfpire.client.recognition import Recognition
@@ -100,11 +101,14 @@ class Intake:
             errors |= dict.fromkeys(np.array(extracted.places)[~good].tolist(), NOT_FINITE)
             places += np.array(extracted.places)[good].tolist()
             rows.append(extracted.raw[good])
-        self._refuse(job, waiting, errors)
-        if places:
-            chosen = [waiting[place] for place in places]
-            features = whiten(np.concatenate(rows), self._whitening)
-            self._asker.ask(job, [one.row for one in chosen], [one.photo for one in chosen], features)
+        contents, unreadable = _contents(photos, places)
+        self._refuse(job, waiting, errors | unreadable)
+        if contents:
+            chosen = [waiting[place] for place in contents]
+            kept = [place in contents for place in places]
+            features = whiten(np.concatenate(rows)[kept], self._whitening)
+            names = [one.photo for one in chosen]
+            self._asker.ask(job, [one.row for one in chosen], names, features, list(contents.values()))
 
     def _refuse(self, job: str, waiting: Sequence[Waiting], errors: dict[int, str]) -> None:
         broken = [
@@ -113,3 +117,15 @@ class Intake:
         ]
         if broken:
             self._store.commit(job, broken, None)
+
+
+def _contents(photos: Sequence[Photo], places: Sequence[int]) -> tuple[dict[int, bytes], dict[int, str]]:
+    """Contents of the photos at these places, in their order, and why the others have none."""
+    contents: dict[int, bytes] = {}
+    errors: dict[int, str] = {}
+    for place in places:
+        try:
+            contents[place] = content_of(photos[place])
+        except PhotoError as error:  # it was there when its pixels were read
+            errors[place] = str(error)
+    return contents, errors

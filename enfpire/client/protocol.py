@@ -9,11 +9,13 @@ same query.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from enfpire.client.match import Match, best_matches
+from enfpire.client.messages import with_messages
 from enfpire.client.transforms import transform_of
 from enfpire.errors import CandidateSetError, FeatureError
 from enfpire.wire.arrays import Floats, Indices, check_rows
@@ -36,16 +38,25 @@ class Pending:
     groups: Indices | None = field(repr=False)
 
 
-def protect(features: Floats, signed: SignedBundle, random: np.random.Generator | None = None) -> tuple[Pending, Query]:
+def protect(
+    features: Floats,
+    signed: SignedBundle,
+    random: np.random.Generator | None = None,
+    *,
+    sent: Mapping[int, bytes] | None = None,
+) -> tuple[Pending, Query]:
     """Protect features (n, d), n at least 1.
 
-    A `noise` bundle's noise comes from the operating system; for tests and audits from `random`. Raises
+    `sent` are the messages of photos, by row, that sent one before: they send the same again, wherever this bundle
+    would put them. A `noise` bundle's noise comes from the operating system; for tests and audits from `random`. Raises
     `FeatureError` for another shape, no or too many rows, NaN or infinity.
     """
     checked = check_rows(features, signed.bundle.dimensions)
     if not len(checked):
         raise FeatureError("there is no feature to protect; give one at least")
     protected, rows = transform_of(signed.bundle, random).protect(checked)
+    if sent:
+        protected, rows = with_messages(protected, rows, sent)
     groups = protected.numbers.values[rows].astype(np.intp) if isinstance(protected, Groups) else None
     query = Query(gallery=signed.bundle.gallery, bundle=signed.digest, protected=protected)
     return Pending(checked, rows, groups), query

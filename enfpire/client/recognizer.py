@@ -30,6 +30,8 @@ from enfpire.client.opening import find_credential, open_pinned, read_bundle
 from enfpire.client.photos import Photo
 from enfpire.client.pipeline import Pipeline
 from enfpire.client.recognition import Recognition
+from enfpire.client.refits import check_refit
+from enfpire.client.resolution import remember
 from enfpire.client.resolving import WorkerResolution, resolve_here
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import JobRecord, JobState, PendingStore, Waiting, open_store
@@ -78,6 +80,7 @@ class Recognizer:
         courier = Courier(store, link, credential, settings, memory, resolve)
         self._pipeline = Pipeline(store, asker, courier, self._intake, settings.patience_seconds)
         store.keep_bundle(signed.digest, signed.data)
+        remember(signed)
 
     @classmethod
     def open(  # noqa: PLR0913 - the SDK's front door: keyword options, each with a safe default
@@ -90,6 +93,7 @@ class Recognizer:
         operator_key: bytes | None = None,
         floor: Floor | None = None,
         memory: bool = True,
+        consent_to_refit: bool = False,
         extractor: Extractor | Callable[[], Extractor] | None = None,
         settings: ClientSettings | None = None,
     ) -> Self:
@@ -98,10 +102,11 @@ class Recognizer:
         `credential` is what the operator gave this client, or the file that holds it; by default it comes from
         `ENFPIRE_CLIENT_ID` and `ENFPIRE_CLIENT_KEY`. The operator's key is pinned in the store at first use,
         unless `operator_key` (32 bytes) names it. `memory` answers photos whose candidate set is held without a
-        message. `extractor` replaces the one that the bundle names.
+        message. `consent_to_refit` accepts a bundle that moves classes to other groups than photos were sent under
+        before, and other messages about those photos. `extractor` replaces the one that the bundle names.
 
-        Raises `BundleError` (damaged, wrong key, weaker than `floor`), `UnavailableError` (no exchange),
-        `UsageError` (no credential) and `StoreError`.
+        Raises `BundleError` (damaged, wrong key, weaker than `floor`, a refit without consent), `UnavailableError`
+        (no exchange), `UsageError` (no credential) and `StoreError`.
         """
         settings = _settings(settings, store, memory)
         own = find_credential(credential, settings)
@@ -109,6 +114,7 @@ class Recognizer:
             kept = opened.enter_context(closing(open_store(settings.store)))
             signed = open_pinned(read_bundle(bundle), kept, operator_key)
             check_floor(signed.bundle, floor or Floor())
+            check_refit(signed, kept, consent=consent_to_refit)
             kept.pin(signed.bundle.gallery, signed.key)
             link = opened.enter_context(closing(ExchangeLink(exchange, own.client, signed.bundle.gallery)))
             link.check()
@@ -144,7 +150,7 @@ class Recognizer:
         return Job(record, self._store, self._pipeline)
 
     def recognize(self, photo: Photo, *, timeout: float | None = None) -> Recognition:
-        """Recognise one photo and wait for it, at most `timeout` seconds; the store keeps nothing of it.
+        """Recognise one photo and wait for it, at most `timeout` seconds; the store keeps only what it sent.
 
         Raises `PhotoError` where it cannot be used, `UnavailableError` where no answer came in time.
         """

@@ -30,14 +30,19 @@ def bundle_of(store: PendingStore, job: str) -> SignedBundle:
     return signed
 
 
+def remember(signed: SignedBundle) -> None:
+    """Spare this process the reading of a bundle that it has opened."""
+    _opened[signed.digest] = signed
+    while len(_opened) > OPENED_BUNDLES:
+        _opened.popitem(last=False)
+
+
 def _read(store: PendingStore, digest: bytes) -> SignedBundle | None:
     data = store.bundle(digest)
     signed = None if data is None else open_bundle(data)
     if signed is None or signed.digest != digest:
         return None
-    _opened[digest] = signed
-    while len(_opened) > OPENED_BUNDLES:
-        _opened.popitem(last=False)
+    remember(signed)
     return signed
 
 

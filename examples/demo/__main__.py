@@ -176,6 +176,7 @@ def _run_policy(policy: Policy, published: Published, stage: Stage) -> tuple[dic
         credential=stage.credential,
         floor=Floor(min_classes_per_group=2, unproved=True),
         memory=policy.memory,
+        consent_to_refit=True,  # the same photos under every policy: a comparison, not a use
         extractor=stage.kept,
         settings=settings,
     ) as recognizer:

@@ -59,6 +59,16 @@ def store(tmp_path: Path) -> Iterator[PendingStore]:
     opened.close()
 
 
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The photos' files, each with content of its own: what a photo sends is remembered by it."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for row in range(len(ASKED.raw)):
+        (folder / str(row)).write_bytes(b"photo %d" % row)
+    monkeypatch.chdir(folder)
+
+
 @pytest.fixture
 def exchange() -> LocalExchange:
     return LocalExchange(SHOP)

@@ -1,8 +1,9 @@
 """The pending store: what the client must not lose between asking and resolving.
 
 It holds jobs, the names of their photos, features and queries that are on their way, replies, recognitions,
-candidate sets that the client keeps, bundles, and the operators' pinned keys. A photo's row is *waiting*, then
-in a *parcel* (one query), then *recognised*; its feature exists in the parcel only and is deleted with it.
+candidate sets that the client keeps, bundles, the operators' pinned keys, and the ledger of what was sent. A photo's
+row is *waiting*, then in a *parcel* (one query), then *recognised*; its feature exists in the parcel only and is
+deleted with it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,23 @@ from pathlib import Path
 from typing import Protocol
 
 from enfpire.client.recognition import Recognition
+from enfpire.client.store.ledger import Entry, Ledger, Question, Sent
 from enfpire.client.store.records import JobRecord, JobState, Outstanding, Parcel, Progress, Waiting
 
-__all__ = ["JobRecord", "JobState", "Outstanding", "Parcel", "PendingStore", "Progress", "Waiting", "open_store"]
+__all__ = [
+    "Entry",
+    "JobRecord",
+    "JobState",
+    "Ledger",
+    "Outstanding",
+    "Parcel",
+    "PendingStore",
+    "Progress",
+    "Question",
+    "Sent",
+    "Waiting",
+    "open_store",
+]
 
 
 class PendingStore(Protocol):
@@ -24,6 +39,11 @@ class PendingStore(Protocol):
     the store does not know. `job` and `parcel` are ids (16 hexadecimal digits, 16 bytes) unless their type is a
     record; times are unix seconds, digests 32 bytes.
     """
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was sent so far; it outlives the jobs."""
+        ...
 
     def open_job(self, job: JobRecord, photos: Iterable[str]) -> None:
         """Remember a job and the names of its photos, all of them waiting; a known id changes nothing.
@@ -48,10 +68,11 @@ class PendingStore(Protocol):
         """Photos that are neither in a parcel nor recognised, by ascending row."""
         ...
 
-    def put(self, parcel: Parcel, due: float) -> None:
-        """Keep a parcel that is about to be asked (0 attempts so far); its rows wait no longer.
+    def put(self, parcel: Parcel, due: float, sent: Sequence[Sent] = ()) -> bool:
+        """Keep a parcel that is about to be asked (0 attempts so far), and what its photos send; they wait no longer.
 
-        A parcel that is already there changes nothing; one of a job that is not OPEN is dropped.
+        False, and nothing is kept, where one of the photos sends another message under the job's bundle already. A
+        parcel that is already there changes nothing; one of a job that is not OPEN is dropped.
         """
         ...
 
@@ -138,11 +159,14 @@ class PendingStore(Protocol):
         ...
 
     def forget(self, job: str) -> None:
-        """Delete a job with its photos' names, features, replies and recognitions; an unknown one is no error."""
+        """Delete a job with its photos' names, features, replies and recognitions; an unknown one is no error.
+
+        The ledger stays: what was sent was sent.
+        """
         ...
 
     def purge(self) -> None:
-        """Delete everything: jobs, photos' names, features, recognitions, sets, bundles and pins."""
+        """Delete everything: jobs, photos' names, features, recognitions, sets, bundles, pins and the ledger."""
         ...
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ import msgpack
 from enfpire.client.recognition import Recognition
 from enfpire.client.store import scripts
 from enfpire.client.store.connection import connect, errors
+from enfpire.client.store.ledger import Sent
 from enfpire.client.store.packing import (
     named,
     pack_parcel,
@@ -28,6 +29,7 @@ from enfpire.client.store.packing import (
     unpack_recognitions,
 )
 from enfpire.client.store.records import JobRecord, JobState, Outstanding, Parcel, Progress, Waiting
+from enfpire.client.store.redis_ledger import RedisLedger
 from enfpire.errors import StoreError
 
 OPENING_SECONDS = 3600
@@ -41,6 +43,7 @@ class RedisStore:
 
     def __init__(self, url: str) -> None:
         self._redis = connect(url)
+        self.ledger = RedisLedger(self._redis)
         self._open_job = self._redis.register_script(scripts.OPEN_JOB)
         self._set_state = self._redis.register_script(scripts.SET_STATE)
         self._put = self._redis.register_script(scripts.PUT)
@@ -93,12 +96,16 @@ class RedisStore:
         pairs = (member.decode().split(":", 1) for member in members)
         return [Waiting(int(row), photo) for row, photo in pairs]
 
-    def put(self, parcel: Parcel, due: float) -> None:
+    def put(self, parcel: Parcel, due: float, sent: Sequence[Sent] = ()) -> bool:
         places = msgpack.packb(list(zip(parcel.rows, parcel.photos, strict=True)))
         with errors():
-            known = self._put(args=[parcel.id.hex(), parcel.job, due, pack_parcel(parcel), parcel.query, places])
-        if not known:
+            gallery = self._redis.hget(scripts.key("job", parcel.job), "gallery")
+            messages = self.ledger.arguments((gallery or b"").decode(), sent)
+            body = pack_parcel(parcel)
+            outcome = self._put(args=[parcel.id.hex(), parcel.job, due, body, parcel.query, places, *messages])
+        if not outcome:
             raise StoreError(UNKNOWN_JOB)
+        return bool(outcome == 1)
 
     def open_parcels(self, job: str | None = None, limit: int | None = None) -> list[Outstanding]:
         with errors(), self._redis.pipeline(transaction=False) as pipeline:

@@ -6,7 +6,8 @@ Keys, all under `PREFIX`; ids of parcels in hexadecimal:
     job:<job>:              hash    a JobRecord, and the counters recognised, failed, outstanding (photos)
     opening:<random>:       zset    photos of a job that is being opened; TTL, becomes waiting:<job>:
     waiting:<job>:          zset    "<row>:<photo>" by row
-    parcel:<parcel>:        hash    job, query, body, places (msgpack [[row, photo], ...]), attempts, later its reply
+    parcel:<parcel>:        hash    job, query, body, places (msgpack [[row, photo], ...]), attempts, later its reply;
+                                    asked, bits: what its question has shown
     parcels:<job>:          set     parcels of the job that are not resolved
     unanswered:             zset    parcels without a reply, by due; unanswered:<job>: those of one job
     answered:               zset    parcels with a reply, in the order of the replies; answered:<job>: likewise
@@ -16,6 +17,11 @@ Keys, all under `PREFIX`; ids of parcels in hexadecimal:
     sets: sets-order: sets-bytes:   hash, zset, string    candidate sets, their age, their size together
     clock:                  string  counter that orders replies and sets
     bundles: pins:          hash    digest -> bundle, gallery -> operator's key
+    secret:                 string  under which contents of photos are hidden
+    sent:                   hash    hidden content -> msgpack [bundle, message, bundle, message, ...]
+    ledger:                 zset    bundles by first use, in hexadecimal
+    ledger:<bundle>:        hash    an Entry, without its number of groups
+    asked-groups:<bundle>:  set     group numbers that were asked for
 
 A script builds names of keys from ids: the store needs one Redis, not a Cluster.
 """
@@ -31,7 +37,7 @@ def key(name: str, variable: str = "") -> str:
 
 
 # `enter` and `leave` keep the zsets of all jobs and of one job the same; `remove` deletes a parcel; `release` deletes
-# it, and those of its rows that have no recognition wait again.
+# it, and those of its rows that have no recognition wait again; `open_entry` begins the account of a bundle.
 _PRELUDE = """
 local P = 'enfclient:'
 local call = redis.call
@@ -61,6 +67,15 @@ local function release(id)
   end
   remove(job, id)
   call('HINCRBY', P .. 'job:' .. job .. ':', 'outstanding', -#places)
+end
+local function open_entry(gallery, bundle)
+  local name = bundle:gsub('.', function(c) return string.format('%02x', string.byte(c)) end)
+  local key = P .. 'ledger:' .. name .. ':'
+  if call('EXISTS', key) == 0 then
+    call('HSET', key, 'gallery', gallery, 'bundle', bundle)
+    call('ZADD', P .. 'ledger:', call('INCR', P .. 'clock:'), name)
+  end
+  return key, name
 end
 """
 
@@ -98,7 +113,8 @@ return 1
 """
 )
 
-# parcel, job, due, body, query, places; 0 for an unknown job
+# parcel, job, due, body, query, places, then hidden content and message of each photo; 0 for an unknown job, 2 where
+# a photo sends something else already
 PUT = (
     _PRELUDE
     + """
@@ -107,6 +123,25 @@ local key = P .. 'parcel:' .. id .. ':'
 local state = call('HGET', P .. 'job:' .. job .. ':', 'state')
 if not state then return 0 end
 if state ~= 'open' or call('EXISTS', key) == 1 then return 1 end
+local gallery, bundle = unpack(call('HMGET', P .. 'job:' .. job .. ':', 'gallery', 'bundle'))
+local added = {}
+for i = 7, #ARGV, 2 do
+  local kept, known = call('HGET', P .. 'sent:', ARGV[i]), false
+  local messages = kept and cmsgpack.unpack(kept) or {}
+  for j = 1, #messages, 2 do
+    if messages[j] == bundle then
+      if messages[j + 1] ~= ARGV[i + 1] then return 2 end
+      known = true
+    end
+  end
+  if not known then
+    messages[#messages + 1] = bundle
+    messages[#messages + 1] = ARGV[i + 1]
+    added[#added + 1] = {ARGV[i], cmsgpack.pack(messages)}
+  end
+end
+for _, one in ipairs(added) do call('HSET', P .. 'sent:', one[1], one[2]) end
+call('HINCRBY', open_entry(gallery, bundle), 'photos', #added)
 local places = cmsgpack.unpack(ARGV[6])
 call('HSET', key, 'job', job, 'body', ARGV[4], 'query', ARGV[5], 'places', ARGV[6], 'attempts', 0)
 call('SADD', P .. 'parcels:' .. job .. ':', id)
@@ -221,6 +256,38 @@ while total > cap do
   call('ZREM', P .. 'sets-order:', oldest)
 end
 call('SET', P .. 'sets-bytes:', total)
+return 1
+"""
+)
+
+# parcel, photos asked, bits, then group numbers
+NOTE = (
+    _PRELUDE
+    + """
+local key = P .. 'parcel:' .. ARGV[1] .. ':'
+local job, places, asked, bits = unpack(call('HMGET', key, 'job', 'places', 'asked', 'bits'))
+if not job then return 0 end
+local before = tonumber(asked or '0')
+local more = math.max(0, ARGV[2] - before)
+local silent = asked and -more or #cmsgpack.unpack(places) - ARGV[2]
+local entry, name = open_entry(unpack(call('HMGET', P .. 'job:' .. job .. ':', 'gallery', 'bundle')))
+if before == 0 and more > 0 then call('HINCRBY', entry, 'queries', 1) end
+call('HINCRBY', entry, 'asked', more)
+call('HINCRBY', entry, 'silent', silent)
+local revealed = math.max(tonumber(bits or '0'), tonumber(ARGV[3]))
+call('HINCRBYFLOAT', entry, 'bits', string.format('%.17g', revealed - tonumber(bits or '0')))
+call('HSET', key, 'asked', before + more, 'bits', string.format('%.17g', revealed))
+for i = 4, #ARGV do call('SADD', P .. 'asked-groups:' .. name .. ':', ARGV[i]) end
+return 1
+"""
+)
+
+# gallery, bundle, bits
+CONSENT = (
+    _PRELUDE
+    + """
+local entry = open_entry(ARGV[1], ARGV[2])
+call('HSET', entry, 'consented', ARGV[3])
 return 1
 """
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from enfpire.client.recognition import Recognition
 from enfpire.client.store.database import TABLES, Database
+from enfpire.client.store.ledger import Sent
 from enfpire.client.store.packing import (
     named,
     pack_parcel,
@@ -18,6 +19,7 @@ from enfpire.client.store.packing import (
     unpack_recognitions,
 )
 from enfpire.client.store.records import JobRecord, JobState, Outstanding, Parcel, Progress, Waiting
+from enfpire.client.store.sqlite_ledger import SqliteLedger, record
 from enfpire.client.store.statements import delete_job, evict, insert, no_longer_waiting, parts_of, release, state_of
 
 SELECT_JOBS = "SELECT id, gallery, bundle, created, state, total, label FROM jobs"
@@ -30,6 +32,7 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
+        self.ledger = SqliteLedger(self._database)
 
     def open_job(self, job: JobRecord, photos: Iterable[str]) -> None:
         values = (job.id, job.gallery, job.bundle, job.created, job.state.value, job.total, printable(job.label))
@@ -66,18 +69,22 @@ class SqliteStore:
             ).fetchall()
         return [Waiting(*row) for row in rows]
 
-    def put(self, parcel: Parcel, due: float) -> None:
+    def put(self, parcel: Parcel, due: float, sent: Sequence[Sent] = ()) -> bool:
         body = pack_parcel(parcel)
         with self._database.writing(lasting=False) as connection:
             if state_of(connection, parcel.job) is not JobState.OPEN:
-                return
-            added = connection.execute(
-                "INSERT OR IGNORE INTO parcels (id, job, photos, due) VALUES (?, ?, ?, ?)",
+                return True
+            if connection.execute("SELECT 1 FROM parcels WHERE id = ?", (parcel.id,)).fetchone() is not None:
+                return True
+            if not record(connection, parcel.job, sent):
+                return False
+            connection.execute(
+                "INSERT INTO parcels (id, job, photos, due) VALUES (?, ?, ?, ?)",
                 (parcel.id, parcel.job, len(parcel.rows), due),
             )
-            if added.rowcount:
-                connection.execute("INSERT INTO bodies VALUES (?, ?, ?)", (parcel.id, parcel.query, body))
-                no_longer_waiting(connection, parcel.job, parcel.rows)
+            connection.execute("INSERT INTO bodies VALUES (?, ?, ?)", (parcel.id, parcel.query, body))
+            no_longer_waiting(connection, parcel.job, parcel.rows)
+        return True
 
     def open_parcels(self, job: str | None = None, limit: int | None = None) -> list[Outstanding]:
         condition, values = _of(job)

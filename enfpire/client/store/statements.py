@@ -39,7 +39,8 @@ def release(connection: sqlite3.Connection, parcel: bytes, resolved: frozenset[i
         ],
     )
     connection.execute("DELETE FROM bodies WHERE parcel = ?", (parcel,))
-    connection.execute("DELETE FROM replies WHERE parcel = ?", (parcel,))
+    for table in ("replies", "questions"):
+        connection.execute(f"DELETE FROM {table} WHERE parcel = ?", (parcel,))  # noqa: S608 - our names
     connection.execute("DELETE FROM parcels WHERE id = ?", (parcel,))
 
 
@@ -59,7 +60,7 @@ def insert(connection: sqlite3.Connection, job: str, packed: Sequence[PackedReco
 
 def delete_job(connection: sqlite3.Connection, job: str) -> None:
     """Delete a job and everything of it."""
-    for table in ("bodies", "replies"):
+    for table in ("bodies", "replies", "questions"):
         connection.execute(
             f"DELETE FROM {table} WHERE parcel IN (SELECT id FROM parcels WHERE job = ?)",  # noqa: S608 - our names
             (job,),

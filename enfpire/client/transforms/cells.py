@@ -34,7 +34,15 @@ class CellsTransform:
 
         Raises `FeatureError` where the features fall into too many groups for one query.
         """
-        numbers, rows = np.unique(self.route(features), return_inverse=True)
-        if len(numbers) > MAX_ROWS:
-            raise FeatureError(f"{len(numbers)} groups in one query; send at most {MAX_ROWS} photos at a time")
-        return Groups(numbers=Array.of(numbers, "u4")), rows.astype(np.intp)
+        return canonical_groups(self.route(features))
+
+
+def canonical_groups(each: Indices) -> tuple[Groups, Indices]:
+    """The groups of photos, shape (n,), ascending and each once, and the row of each photo's group in them.
+
+    Raises `FeatureError` where there are too many for one query.
+    """
+    numbers, rows = np.unique(each, return_inverse=True)
+    if len(numbers) > MAX_ROWS:
+        raise FeatureError(f"{len(numbers)} groups in one query; send at most {MAX_ROWS} photos at a time")
+    return Groups(numbers=Array.of(numbers, "u4")), rows.astype(np.intp)
