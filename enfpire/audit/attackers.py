@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from enfpire.audit.measures import balanced_accuracy, balanced_mean
+from enfpire.audit.measures import balanced_mean
 from enfpire.leakage.channel import Channel, Doubles, message_counts, smoothed
 from enfpire.leakage.intervals import balanced_interval
 from enfpire.wire.arrays import Floats, Indices, normalised
 
 NEIGHBOURS = 5
+NEAREST_SHARE = 1e-3
 BEST = 5
 
 
@@ -124,17 +125,43 @@ def _right(best: Indices, messages: Indices, labels: Indices) -> tuple[Doubles, 
     return hits[:, 0].astype(np.float64), hits.any(axis=1).astype(np.float64)
 
 
+def scored_attack(scores: Doubles, labels: Indices, prior: Doubles | None = None) -> Attack:
+    """The attacker that names the classes of the largest scores (n, C) for photos with labels (n,)."""
+    return Attack(*_right(_best(scores.T, BEST), np.arange(len(labels)), labels), labels, prior)
+
+
 def nearest_prototype_accuracy(sent: Floats, labels: Indices, prototypes: Floats, owners: Indices) -> float:
     """Names the class of the prototype (p, m) that is most similar to the vector that was sent (n, m)."""
-    guess = owners[(normalised(sent) @ normalised(prototypes).T).argmax(axis=1)]
-    return balanced_accuracy(guess == labels, labels)
+    return scored_attack(prototype_scores(sent, prototypes, owners), labels).accuracy
+
+
+def prototype_scores(sent: Floats, prototypes: Floats, owners: Indices) -> Doubles:
+    """Cosine similarity of vectors (n, m) to the nearest prototype (p, m) of each class, shape (n, C)."""
+    return _nearest(normalised(sent) @ normalised(prototypes).T, owners)
 
 
 def neighbours_accuracy(sent: Floats, labels: Indices, known: Floats, known_labels: Indices) -> float:
     """kNN: the most frequent class among the labelled photos' protected features (N, m) nearest to each (n, m)."""
+    return scored_attack(neighbour_scores(sent, known, known_labels), labels).accuracy
+
+
+def neighbour_scores(sent: Floats, known: Floats, known_labels: Indices) -> Doubles:
+    """Sum of the similarities of each class among the five nearest of (N, m) to each (n, m), shape (n, C).
+
+    Classes with no vote, or as many, are ranked by their nearest.
+    """
     similarities = normalised(sent) @ normalised(known).T
     top = np.argsort(-similarities, axis=1)[:, :NEIGHBOURS]
-    votes = np.zeros((len(sent), int(known_labels.max()) + 1))
+    votes = NEAREST_SHARE * _nearest(similarities, known_labels)
     rows = np.arange(len(sent))[:, None]
     np.add.at(votes, (rows, known_labels[top]), np.take_along_axis(similarities, top, axis=1))
-    return balanced_accuracy(votes.argmax(axis=1) == labels, labels)
+    return votes
+
+
+def _nearest(similarities: Floats, owners: Indices) -> Doubles:
+    """The largest of the similarities (n, p) of each class, shape (n, C); -1 for a class that owns none."""
+    order = np.argsort(owners, kind="stable")
+    present, starts = np.unique(owners[order], return_index=True)
+    scores = np.full((len(similarities), int(owners.max()) + 1), -1.0)
+    scores[:, present] = np.maximum.reduceat(similarities[:, order], starts, axis=1)
+    return scores

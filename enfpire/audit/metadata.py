@@ -1,0 +1,118 @@
+"""What sizes and fetched sets tell, to the server and to an onlooker of encrypted traffic.
+
+A request's size tells how many distinct groups it names. A reply's size tells an onlooker which group was asked,
+unless sets are of one size. A client with a memory of candidate sets asks for each once, so that all its requests
+together tell the set of groups that it ever needed. Times are not modelled: whoever sees a request knows when something
+was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2
+
+import numpy as np
+
+from enfpire.leakage.channel import Channel, mutual_information, posterior_vulnerability, prior_vulnerability, uniform
+from enfpire.wire.arrays import Array, Indices
+from enfpire.wire.codec import KIB
+from enfpire.wire.query import Groups, Query, Request, seal
+from enfpire.wire.reply import Reply, Response, SentSet, encode_response
+
+MOST_SETS = 16
+
+
+@dataclass(frozen=True)
+class SizeLeak:
+    """What the size of the reply to one photo tells an onlooker who sees no content.
+
+    `sizes`: how many different sizes there are; `groups_named`, `classes_named`: how often it names the group, and the
+    class, with `group_prior` and `class_prior` without the size; `bits`: mutual information with the group;
+    `added`: the bytes that padding adds, as a share of the sets' mean size.
+    """
+
+    sizes: int
+    groups_named: float
+    group_prior: float
+    classes_named: float
+    class_prior: float
+    bits: float
+    added: float
+
+
+def request_bytes(query: Query, client: str, expires: int = 2**31) -> int:
+    """Size of the request that takes a query to the exchange; ids and keys have one size."""
+    return len(seal(Request(client=client, id=bytes(16), expires=expires, query=query), bytes(32)))
+
+
+def request_sizes(gallery: str, client: str, groups: int, counts: Sequence[int], seed: int = 0) -> dict[int, set[int]]:
+    """The sizes of requests about `count` distinct of the groups: one size each, whichever groups they are."""
+    random = np.random.default_rng(seed)
+    return {
+        count: {request_bytes(_query(gallery, chosen), client) for chosen in _choices(groups, count, random)}
+        for count in counts
+    }
+
+
+def _query(gallery: str, groups: Indices) -> Query:
+    return Query(gallery=gallery, bundle=bytes(32), protected=Groups(numbers=Array.of(groups, "u4")))
+
+
+def _choices(groups: int, count: int, random: np.random.Generator, tries: int = 20) -> list[Indices]:
+    """The first, the last, and some others of the sets of `count` groups, ascending."""
+    drawn = [np.sort(random.choice(groups, count, replace=False)) for _ in range(tries)]
+    return [np.arange(count), np.arange(groups - count, groups), *drawn]
+
+
+def reply_bytes(bodies: Sequence[int], indexed: int = 1) -> int:
+    """Size of the response with candidate sets of these many bytes, for a query of `indexed` rows."""
+    sets = tuple(SentSet(digest=bytes(32), body=bytes(length)) for length in bodies)
+    reply = Reply(sets=sets, index=Array.of(np.zeros(indexed), "u4"))
+    return len(encode_response(Response(id=bytes(16), reply=reply)))
+
+
+def padded(lengths: Sequence[int], block: int = KIB) -> list[int]:
+    """Lengths rounded up to whole blocks of bytes."""
+    return [-(-length // block) * block for length in lengths]
+
+
+def size_leak(lengths: Sequence[int], channel: Channel, block: int = 1) -> SizeLeak:
+    """What an onlooker learns of one photo from the reply's size.
+
+    lengths (G,): bytes of the groups' encoded candidate sets, each padded to whole blocks; `channel`: p(group | class).
+    """
+    sent = padded(lengths, block)
+    _, numbers = np.unique([reply_bytes([length]) for length in sent], return_inverse=True)
+    shown = (numbers[:, None] == np.arange(numbers.max() + 1)).astype(np.float64)
+    of_groups = Channel(channel.messages, shown)
+    of_classes = Channel(channel.prior, channel.rows @ shown)
+    return SizeLeak(
+        sizes=shown.shape[1],
+        groups_named=posterior_vulnerability(of_groups),
+        group_prior=prior_vulnerability(of_groups),
+        classes_named=posterior_vulnerability(of_classes),
+        class_prior=prior_vulnerability(of_classes),
+        bits=mutual_information(of_groups),
+        added=sum(sent) / sum(lengths) - 1,
+    )
+
+
+def sizes_of_groups(lengths: Sequence[int], block: int = 1) -> SizeLeak:
+    """`size_leak` where the group itself is the secret, each as likely."""
+    return size_leak(lengths, Channel(uniform(len(lengths)), np.eye(len(lengths))), block)
+
+
+def reply_size_bits(lengths: Sequence[int]) -> float:
+    """Bits at most that the size of one reply about any number of groups tells an onlooker; lengths (G,) as above.
+
+    log2 of how many totals the non-empty subsets of the sets have. Of up to 16 sets they are counted one by one; of
+    more, a bit a set is no less. The server, which sees the groups, learns `batch_bits` at most: the same for all that
+    a client with a memory ever asks, for it fetches each set once.
+    """
+    if len(lengths) > MOST_SETS:
+        return float(len(lengths))
+    totals = {0}
+    for length in lengths:
+        totals |= {total + length for total in totals}
+    return log2(max(1, len(totals - {0})))
