@@ -13,7 +13,7 @@ from enfpire.errors import EnfPireError, UsageError
 
 Value = TypeVar("Value")
 
-_COLUMN = "class"
+COLUMN = "class"
 
 
 def read_records(file: str | Path, what: str, value_of: Callable[[dict[str, Any]], Value]) -> dict[str, Value]:
@@ -25,18 +25,19 @@ def read_records(file: str | Path, what: str, value_of: Callable[[dict[str, Any]
     """
     path = Path(file).expanduser()
     found: dict[str, Value] = {}
-    for line, name, record in _records(path, what):
+    for line, name, record in read_rows(path, what):
         try:
             key, value = class_name(name), value_of(record)
         except EnfPireError as error:
-            raise _fault(path, line, str(error)) from None
+            raise fault(path, line, str(error)) from None
         if key in found:
-            raise _fault(path, line, f"class {key} has {what} already")
+            raise fault(path, line, f"class {key} has {what} already")
         found[key] = value
     return found
 
 
-def _records(path: Path, what: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def read_rows(path: Path, what: str, column: str = COLUMN) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Line number, name in `column` and the other cells of every row; raises `UsageError` with the line at fault."""
     readers = {".csv": _csv_records, ".jsonl": _json_records, ".ndjson": _json_records}
     if path.suffix.lower() not in readers:
         raise UsageError(f"{what} is read from .csv or .jsonl files, not from {path.name}")
@@ -46,35 +47,36 @@ def _records(path: Path, what: str) -> Iterator[tuple[int, str, dict[str, Any]]]
         raise UsageError(f"{path} is not UTF-8 text: save it as such") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}): check the path") from None
-    return readers[path.suffix.lower()](path, text)
+    return readers[path.suffix.lower()](path, text, column)
 
 
-def _csv_records(path: Path, text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def _csv_records(path: Path, text: str, column: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
     reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
     try:
-        if _COLUMN not in (reader.fieldnames or ()):
-            raise UsageError(f"{path} has no column named {_COLUMN!r} in its first line: add it")
+        if column not in (reader.fieldnames or ()):
+            raise UsageError(f"{path} has no column named {column!r} in its first line: add it")
         for row in reader:
             if None in row or None in row.values():
-                raise _fault(path, reader.line_num, "it has more or fewer cells than the first line")
-            yield reader.line_num, row.pop(_COLUMN), {column: cell for column, cell in row.items() if cell}
+                raise fault(path, reader.line_num, "it has more or fewer cells than the first line")
+            yield reader.line_num, row.pop(column), {key: cell for key, cell in row.items() if cell}
     except csv.Error as error:
-        raise _fault(path, reader.line_num, f"it is not CSV ({error})") from None
+        raise fault(path, reader.line_num, f"it is not CSV ({error})") from None
 
 
-def _json_records(path: Path, text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def _json_records(path: Path, text: str, column: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            raise _fault(path, number, "it is not JSON") from None
-        if not isinstance(record, dict) or not isinstance(record.get(_COLUMN), str):
-            raise _fault(path, number, f"it is not a map with a text {_COLUMN!r}")
-        name = record.pop(_COLUMN)
+            raise fault(path, number, "it is not JSON") from None
+        if not isinstance(record, dict) or not isinstance(record.get(column), str):
+            raise fault(path, number, f"it is not a map with a text {column!r}")
+        name = record.pop(column)
         yield number, name, record
 
 
-def _fault(path: Path, line: int, what: str) -> UsageError:
+def fault(path: Path, line: int, what: str) -> UsageError:
+    """The error of one line of a table."""
     return UsageError(f"line {line} of {path}: {what}")
