@@ -84,7 +84,9 @@ def likeness(means: Doubles, groups: Indices) -> float:
 
 
 def _length(matrix: Sparse) -> float:
-    return float((matrix.data**2).sum())
+    # Staying is a mass to the own group whatever the groups are: it says nothing about how well they are chosen.
+    moves = float((matrix.data**2).sum() - (matrix.diagonal() ** 2).sum())
+    return max(moves, len(matrix.data) * 1e-12)
 
 
 def _starts(
