@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from enfpire.client.match import class_scores
 from enfpire.client.protocol import Pending, protect, resolve
 from enfpire.client.transforms.cells import CellsTransform
+from enfpire.client.unknown import unknown_of
 from enfpire.curation.cells import CellsDraft
 from enfpire.curation.fit import Fit
 from enfpire.curation.held_out import class_similarities
@@ -151,9 +152,10 @@ def right_in_group(subject: Subject) -> Doubles:
     """Whether the client would name each asked photo from the candidate set of each group, shape (n, G)."""
     names, photos = np.array(subject.fit.names), subject.asked
     right = np.zeros((len(photos.labels), subject.serving.groups))
+    unknown = unknown_of(subject.signed.bundle)
     for group, sent in enumerate(subject.lookup.by_group(range(subject.serving.groups))):
         candidates = decode_set(sent.body)
         scores = class_scores(photos.features, candidates)
         named = np.array(candidates.names)[scores.argmax(axis=1)] == names[photos.labels]
-        right[:, group] = named & (scores.max(axis=1) >= subject.fit.unknown_below)
+        right[:, group] = named & unknown.accepts(photos.features, scores.max(axis=1))
     return right

@@ -16,7 +16,7 @@ from enfpire.client.recognition import Recognition
 from enfpire.client.refits import Earlier
 from enfpire.client.store import Parcel, PendingStore, Sent
 from enfpire.wire.arrays import Floats
-from enfpire.wire.bundle import SignedBundle
+from enfpire.wire.bundle import Cells, SignedBundle
 from enfpire.wire.codec import encode
 from enfpire.wire.query import Query
 
@@ -41,12 +41,16 @@ class Batch:
 
 
 class Asker:
-    """Puts features into the store as parcels; sends nothing itself."""
+    """Puts features into the store as parcels; sends nothing itself.
 
-    def __init__(self, store: PendingStore, signed: SignedBundle) -> None:
+    One that `remembers` prefers groups whose candidate sets are held, or asked for already.
+    """
+
+    def __init__(self, store: PendingStore, signed: SignedBundle, *, remembers: bool = False) -> None:
         self._store = store
         self._signed = signed
         self._earlier = Earlier(store, signed)
+        self._held = held_groups(store, signed) if remembers else None
 
     def ask(
         self,
@@ -82,17 +86,30 @@ class Asker:
 
     def _put(self, batch: Batch, before: dict[bytes, bytes]) -> bool:
         """Put a batch into the store; False where somebody else has sent one of its photos in the meantime."""
-        pending, query, sent = protect_once(batch, self._signed, before)
+        pending, query, sent = protect_once(batch, self._signed, before, self._held)
+        if self._held is not None and pending.groups is not None:
+            self._held.update(pending.groups.tolist())
         parcel = Parcel(os.urandom(16), batch.job, tuple(batch.rows), tuple(batch.photos), pending, encode(query, b"q"))
         return self._store.put(parcel, due=time.time(), sent=sent)
 
 
-def protect_once(batch: Batch, signed: SignedBundle, before: dict[bytes, bytes]) -> tuple[Pending, Query, list[Sent]]:
+def held_groups(store: PendingStore, signed: SignedBundle) -> set[int]:
+    """The groups of a `cells` bundle whose candidate sets the store holds."""
+    cells = signed.bundle.transform
+    if not isinstance(cells, Cells):
+        return set()
+    held = store.held_digests()
+    return {group for group in range(cells.groups) if cells.digest(group) in held}
+
+
+def protect_once(
+    batch: Batch, signed: SignedBundle, before: dict[bytes, bytes], held: set[int] | None
+) -> tuple[Pending, Query, list[Sent]]:
     """Protect each content once, however many photos have it; those that sent a message `before` send it again."""
     distinct = {content: place for place, content in reversed(list(enumerate(batch.contents)))}
     numbers = {content: number for number, content in enumerate(distinct)}
     again = {number: before[content] for content, number in numbers.items() if content in before}
-    pending, query = protect(batch.features[list(distinct.values())], signed, sent=again)
+    pending, query = protect(batch.features[list(distinct.values())], signed, sent=again, held=held)
     sent = list(map(Sent, distinct, messages_of(query.protected, pending.rows)))
     owners = [numbers[content] for content in batch.contents]
     groups = None if pending.groups is None else pending.groups[owners]

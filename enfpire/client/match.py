@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from enfpire.client.unknown import Unknown
 from enfpire.errors import CandidateSetError
 from enfpire.wire.arrays import Floats, Indices, normalised
 from enfpire.wire.candidates import CandidateSet
@@ -23,32 +24,35 @@ class Match:
     candidates: tuple[str, ...]
 
 
-def best_matches(features: Floats, sets: list[CandidateSet], places: Indices, unknown_below: float) -> list[Match]:
+def best_matches(features: Floats, sets: list[CandidateSet], places: Indices, unknown: Unknown) -> list[Match]:
     """Match features (n, d) with `sets[places[i]]`, places (n,); one matrix product a set."""
     matches: list[Match | None] = [None] * len(features)
     for place in np.unique(places):
         rows = np.flatnonzero(places == place)
-        found = match_set(features[rows], sets[place], unknown_below)
+        found = match_set(features[rows], sets[place], unknown)
         for row, match in zip(rows.tolist(), found, strict=True):
             matches[row] = match
     return [match for match in matches if match is not None]
 
 
-def match_set(features: Floats, candidates: CandidateSet, unknown_below: float) -> list[Match]:
+def match_set(features: Floats, candidates: CandidateSet, unknown: Unknown) -> list[Match]:
     """Match features (n, d) with one candidate set."""
     if not candidates.names or candidates.codes.shape[1] != features.shape[1]:
         raise CandidateSetError("a candidate set is empty or has other dimensions than the bundle")
     scores = class_scores(features, candidates)
     best, similarity, margin = top_two(scores)
+    accepted = unknown.accepts(features, similarity)
     return [
         Match(
-            candidates.names[number] if value >= unknown_below else None,
+            candidates.names[number] if known else None,
             value,
             lead,
-            candidates.info(number) if value >= unknown_below else None,
+            candidates.info(number) if known else None,
             candidates.names,
         )
-        for number, value, lead in zip(best.tolist(), similarity.tolist(), margin.tolist(), strict=True)
+        for number, value, lead, known in zip(
+            best.tolist(), similarity.tolist(), margin.tolist(), accepted.tolist(), strict=True
+        )
     ]
 
 

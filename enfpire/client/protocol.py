@@ -9,7 +9,7 @@ same query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +17,13 @@ import numpy as np
 from enfpire.client.match import Match, best_matches
 from enfpire.client.messages import with_messages
 from enfpire.client.transforms import transform_of
+from enfpire.client.transforms.cells import CellsTransform
+from enfpire.client.unknown import unknown_of
 from enfpire.errors import CandidateSetError, FeatureError
 from enfpire.wire.arrays import Floats, Indices, check_rows
 from enfpire.wire.bundle import Cells, SignedBundle, member_of
 from enfpire.wire.candidates import CandidateSet, decode_set, digest_of
-from enfpire.wire.query import Groups, Query
+from enfpire.wire.query import Bits, Groups, Query, Vectors
 from enfpire.wire.reply import Reply, SentSet
 
 
@@ -44,17 +46,24 @@ def protect(
     random: np.random.Generator | None = None,
     *,
     sent: Mapping[int, bytes] | None = None,
+    held: Collection[int] | None = None,
 ) -> tuple[Pending, Query]:
     """Protect features (n, d), n at least 1.
 
     `sent` are the messages of photos, by row, that sent one before: they send the same again, wherever this bundle
-    would put them. A `noise` bundle's noise comes from the operating system; for tests and audits from `random`. Raises
-    `FeatureError` for another shape, no or too many rows, NaN or infinity.
+    would put them. A client that remembers says which groups' sets are `held`: under `cells`, photos that nearly fit
+    one of them go there. A `noise` bundle's noise comes from the operating system; for tests and audits from `random`.
+    Raises `FeatureError` for another shape, no or too many rows, NaN or infinity.
     """
     checked = check_rows(features, signed.bundle.dimensions)
     if not len(checked):
         raise FeatureError("there is no feature to protect; give one at least")
-    protected, rows = transform_of(signed.bundle, random).protect(checked)
+    transform = transform_of(signed.bundle, random)
+    protected: Groups | Vectors | Bits
+    if held is not None and isinstance(transform, CellsTransform):
+        protected, rows = transform.protect_familiar(checked, held)
+    else:
+        protected, rows = transform.protect(checked)
     if sent:
         protected, rows = with_messages(protected, rows, sent)
     groups = protected.numbers.values[rows].astype(np.intp) if isinstance(protected, Groups) else None
@@ -72,7 +81,7 @@ def resolve(
     """
     sets = opened_sets(pending, reply, signed, held or {})
     places = reply.index.values[pending.rows].astype(np.intp)
-    return best_matches(pending.features, sets, places, signed.bundle.unknown_below)
+    return best_matches(pending.features, sets, places, unknown_of(signed.bundle))
 
 
 def opened_sets(pending: Pending, reply: Reply, signed: SignedBundle, held: dict[bytes, bytes]) -> list[CandidateSet]:

@@ -71,7 +71,7 @@ class Recognizer:
         self._store = store
         self._link = link
         self._settings = settings
-        asker = Asker(store, signed)
+        asker = Asker(store, signed, remembers=settings.memory_bytes > 0)
         self._intake = Intake(
             store, asker, signed.bundle.whitening, extractor, settings.photos_per_query, settings.window
         )

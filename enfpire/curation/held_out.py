@@ -7,22 +7,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from enfpire.client.features import whiten
+from enfpire.client.unknown import known_scores, leading_coordinates
 from enfpire.curation.prototypes import Prototypes, fit_prototypes
 from enfpire.curation.whitening import fit_whitening
 from enfpire.wire.arrays import Floats, Indices
 
 FOLDS = 3
 FEWEST = 50
-REJECTED = 0.002
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How features and prototypes are fitted."""
+    """How features and prototypes are fitted, and what share of rightly recognised photos may become "unknown"."""
 
     dimensions: int = 256
     regularisation: float = 0.1
     prototypes: int = 4
+    rejected: float = 0.002
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,18 @@ def best_of_each(scores: Floats, owners: Indices) -> Floats:
 
 
 def fit_threshold(held_out: list[Split], recipe: Recipe) -> float:
-    """Similarity below which a photo shows no class of the gallery.
+    """The score (`enfpire.client.unknown`) below which a photo shows no class of the gallery.
 
-    The threshold rejects 0.2 % of the held-out photos that are recognised rightly; -1 (never) where there are
+    It rejects a share `recipe.rejected` of the held-out photos that are recognised rightly; -1 (never) where there are
     too few photos to say.
     """
     right: list[Floats] = []
     for split in held_out:
         prototypes = fit_prototypes(split.known, split.known_labels, recipe.prototypes)
         similarities = class_similarities(split.asked, prototypes)
-        best = similarities.max(axis=1)
-        right.append(best[similarities.argmax(axis=1) == split.asked_labels])
+        leading = leading_coordinates(similarities.shape[1])
+        scores = known_scores(split.asked, similarities.max(axis=1), leading)
+        right.append(scores[similarities.argmax(axis=1) == split.asked_labels])
     if sum(map(len, right)) < FEWEST:
         return -1.0
-    return float(np.quantile(np.concatenate(right), REJECTED))
+    return float(np.quantile(np.concatenate(right), recipe.rejected))

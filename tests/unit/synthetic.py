@@ -107,7 +107,7 @@ def shop(options: Options = CELLS) -> Shop:
 @lru_cache
 def fitted_shop(options: Options) -> Fit:
     with one_thread():
-        return fit(enrolled(photos(means(60, 32), 5, seed=1)), options, RECIPE)
+        return fit(enrolled(photos(means(60, 32), 6, seed=1)), options, RECIPE)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from enfpire.client.features import whiten
+from enfpire.client.unknown import known_scores, leading_coordinates
 from enfpire.curation.cells import CellsDraft, CellsOptions
 from enfpire.curation.fit import (
     Options,
@@ -160,13 +161,19 @@ def test_similarity_to_a_class_is_that_to_its_nearest_prototype() -> None:
     assert np.array_equal(class_similarities(taken.raw, prototypes), best)
 
 
+def judged(features: Floats) -> Floats:
+    """What is compared with the threshold."""
+    similarity = class_similarities(features, shop().fit.prototypes).max(axis=1)
+    return known_scores(features, similarity, leading_coordinates(60))
+
+
 def test_the_threshold_rejects_outsiders_and_keeps_the_gallery() -> None:
     taken = shop()
-    inside = class_similarities(taken.features, taken.fit.prototypes).max(axis=1)
+    inside = judged(taken.features)
     # further classes of the same kind of world
     strangers = photos(means(200, 32, seed=99), 3, seed=5).raw
-    outside = class_similarities(whiten(strangers, taken.fit.whitening), taken.fit.prototypes).max(axis=1)
-    assert 0 < taken.fit.unknown_below < 1
+    outside = judged(whiten(strangers, taken.fit.whitening))
+    assert -1 < taken.fit.unknown_below < 1
     assert (inside >= taken.fit.unknown_below).mean() > 0.98
     assert (outside < taken.fit.unknown_below).mean() > 0.5
 

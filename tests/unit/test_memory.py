@@ -142,7 +142,7 @@ def test_sets_that_nobody_asked_for_are_not_held(store: PendingStore) -> None:
 
 
 def test_sets_of_another_gallery_version_are_of_no_use(store: PendingStore) -> None:
-    for found in shop(CELLS.model_copy(update={"over_ask": 1.2})).lookup.by_group(range(5)):
+    for found in shop(CELLS.model_copy(update={"over_ask": 2.0})).lookup.by_group(range(5)):
         store.hold_set(found.digest, found.body, CAP)
     assert asked(remembering(store).question(P1, about(0, 1, 2, 3, 4))) == [0, 1, 2, 3, 4]
 
