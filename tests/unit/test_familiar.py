@@ -25,9 +25,15 @@ from tests.unit.local_exchange import job_of
 from tests.unit.synthetic import shop
 
 SHOP = shop(CellsOptions(classes_per_group=12, anchors="cell", slack=1.0))
-CELLS = SHOP.signed.bundle.transform
-assert isinstance(CELLS, Cells)
-ROUTER = CellsTransform(CELLS)
+
+
+def cells() -> Cells:
+    transform = SHOP.signed.bundle.transform
+    assert isinstance(transform, Cells)
+    return transform
+
+
+ROUTER, SLACK = CellsTransform(cells()), np.float32(cells().slack)
 CAP = 10**9
 
 tables = st.tuples(st.integers(1, 12), st.integers(1, 6)).flatmap(
@@ -76,7 +82,7 @@ def test_held_groups_come_first_and_then_as_few_as_possible() -> None:
 
 def test_only_a_client_that_remembers_prefers_groups() -> None:
     scores = ROUTER.scores(SHOP.features)
-    fits = scores >= scores.max(axis=1, keepdims=True) - np.float32(CELLS.slack)
+    fits = scores >= scores.max(axis=1, keepdims=True) - SLACK
     torn = int(np.flatnonzero(fits.sum(axis=1) > 1)[0])
     other = next(int(group) for group in np.flatnonzero(fits[torn]) if group != scores[torn].argmax())
     photo = SHOP.features[torn : torn + 1]
@@ -120,7 +126,7 @@ def asked_of(store: PendingStore, job: JobRecord) -> list[set[int]]:
 def test_what_was_asked_counts_as_held(store: PendingStore, job: JobRecord) -> None:
     """A photo that fits two groups goes where an earlier one went, before the set has come."""
     scores = ROUTER.scores(SHOP.features)
-    fits = scores >= scores.max(axis=1, keepdims=True) - np.float32(CELLS.slack)
+    fits = scores >= scores.max(axis=1, keepdims=True) - SLACK
     torn = int(np.flatnonzero(fits.sum(axis=1) > 1)[0])
     best, other = (
         ROUTER.route(SHOP.features)[torn],

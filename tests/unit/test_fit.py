@@ -21,6 +21,7 @@ from enfpire.curation.fit import (
 from enfpire.curation.held_out import Recipe, class_similarities, fit_threshold, folds, splits
 from enfpire.curation.prototypes import fit_prototypes
 from enfpire.errors import EnfPireError, GalleryError, UsageError, WireError
+from enfpire.wire.arrays import Floats
 from tests.unit.synthetic import CELLS, RECIPE, enrolled, means, photos, shop
 
 CENTRES = means(60, 32)

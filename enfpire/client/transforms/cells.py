@@ -61,13 +61,16 @@ def familiar(scores: Floats, slack: np.float32, held: npt.NDArray[np.bool_]) -> 
     """Group of each photo, (n,): the best within `slack` of its highest score that is held, or that others need.
 
     scores (n, G), held (G,). Groups are added to those that are held, each time the one that serves most of the photos
-    which still have none (greedy set cover): the fewer groups photos of one thing are spread over, the less they tell.
+    which still have none, the best fitting of several (greedy set cover): the fewer groups photos of one thing are
+    spread over, the less they tell.
     """
     fits = scores >= scores.max(axis=1, keepdims=True) - slack
     chosen = held.copy()
     left = ~(fits & chosen).any(axis=1)
     while left.any():
-        added = int(fits[left].sum(axis=0).argmax())
+        served = fits[left].sum(axis=0)
+        most = np.flatnonzero(served == served.max())
+        added = int(most[scores[left][:, most].sum(axis=0).argmax()])
         chosen[added] = True
         left &= ~fits[:, added]
     groups: Indices = np.where(fits & chosen, scores, -np.inf).argmax(axis=1)
