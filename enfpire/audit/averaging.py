@@ -7,11 +7,11 @@ repeats. A transform without noise says the same about a photo each time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from enfpire.audit.attackers import Attack, neighbour_scores, prototype_scores, scored_attack
+from enfpire.audit.labelled import Labelled
 from enfpire.audit.network import network_scores
 from enfpire.leakage.channel import Doubles
 from enfpire.wire.arrays import Floats, Indices
@@ -20,14 +20,6 @@ COUNTS = (1, 2, 5, 10, 20)
 
 Protect = Callable[[Floats, np.random.Generator], Floats]
 """What a client does: features (n, d) -> what is sent, in the same order, (n, m)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Vectors (n, d) of photos, and their labels (n,)."""
-
-    vectors: Floats
-    labels: Indices
 
 
 VectorAttacker = Callable[[Floats, Labelled], Doubles]

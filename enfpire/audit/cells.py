@@ -33,7 +33,7 @@ SLACKS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 BATCHES = (5, 20, 100)
 SIMULATED_BATCHES = 2_000
 # Clients that are simulated in all, so that a large gallery takes no longer than a small one.
-CLIENTS = 160_000
+CLIENTS = 120_000
 FEWEST_TRIALS = 200
 
 
@@ -88,15 +88,12 @@ def batches_of(channel: Channel, random: np.random.Generator) -> tuple[Batch, ..
 def repeats_of(channel: Channel, subject: Subject, random: np.random.Generator) -> dict[str, Any]:
     """Different photos of one class, with and without memory, and streams of many classes, over a memory's slack."""
     assert subject.cells is not None  # noqa: S101 - for the type checker
-    scores = group_scores(subject, subject.asked.features)
+    scores = group_scores(subject, subject.asked.vectors)
     spread, slack = slack_unit(subject, scores), subject.cells.slack
     plain, right, labels = unprotected_right(subject), right_in_group(subject), subject.asked.labels
     trials = max(FEWEST_TRIALS, CLIENTS // subject.classes)
     without = strongest(known_channel_repeats(channel, random, trials))
-    ladder = [
-        (factor * spread, _remembering(scores, factor * spread, labels, random, trials))
-        for factor in SLACKS
-    ]
+    ladder = [(factor * spread, _remembering(scores, factor * spread, labels, random, trials)) for factor in SLACKS]
     chosen = _remembering(scores, slack, labels, random, trials)
     streams = [mixed_streams(scores, each, right, plain, labels, random) for each, _ in ladder]
     return {
@@ -114,9 +111,7 @@ def repeats_of(channel: Channel, subject: Subject, random: np.random.Generator) 
             for photos in sorted(without)
         },
         "remembered": tuple(
-            Remembered(
-                slack=each, accuracy=_figure(found[max(found)]), retention=stream.retention, asked=stream.asked
-            )
+            Remembered(slack=each, accuracy=_figure(found[max(found)]), retention=stream.retention, asked=stream.asked)
             for (each, found), stream in zip(ladder, streams, strict=True)
         ),
         "mixed_stream_retention": mixed_streams(scores, slack, right, plain, labels, random).retention,

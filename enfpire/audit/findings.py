@@ -125,8 +125,9 @@ class Walk(Finding):
 class PolicyAudit(Finding):
     """One policy: what it gives the user, and what it leaves the server.
 
-    `server_measured` is the strongest attacker on one photo; `server_bound` what is proved (1 where nothing is). `worst`
-    is the message that says most. Bytes are a photo's share of a batch of 256, the client's memory off.
+    `server_measured` is the strongest attacker on one photo; `server_bound` what is proved (1 where nothing is);
+    `worst_group` what the server believes at most of a class. `slack` is how willing the client's memory is. Bytes are
+    a photo's share of a batch of 256, the client's memory off.
     """
 
     name: str
@@ -164,7 +165,7 @@ class PolicyAudit(Finding):
     outsider_auroc: float | None = None
     outsiders: Outsiders | None = None
     walk: Walk | None = None
-    area_note: str = ""
+    slack: float | None = None
     class_posteriors: tuple[float, ...] = ()
     class_groups: tuple[int, ...] = ()
 

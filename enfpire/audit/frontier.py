@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from enfpire.audit.findings import PolicyAudit
+from enfpire.audit.labelled import Labelled
 from enfpire.audit.policy import Question, audit_policy
-from enfpire.audit.subject import Labelled, subject_of
+from enfpire.audit.subject import subject_of
 from enfpire.curation.cells import CellsOptions
 from enfpire.curation.fit import Base, Options, VectorOptions, fit_transform
 
@@ -39,7 +40,10 @@ def policies(classes: int, dimensions: int) -> Iterator[tuple[str, Options]]:
             yield f"cells, {per_group} classes a group, thin", thin
     candidates = min(CANDIDATES, classes)
     for count in (each for each in DIMENSIONS if each <= dimensions):
-        yield f"projection, {count} dimensions", VectorOptions(kind="projection", dimensions=count, candidates=candidates)
+        yield (
+            f"projection, {count} dimensions",
+            VectorOptions(kind="projection", dimensions=count, candidates=candidates),
+        )
     for bits in (each for each in BITS if each <= dimensions):
         yield f"sign, {bits} bits", VectorOptions(kind="sign", dimensions=bits, candidates=candidates)
     for epsilon in EPSILONS:

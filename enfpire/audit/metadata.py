@@ -1,9 +1,10 @@
 """What sizes and fetched sets tell, to the server and to an onlooker of encrypted traffic.
 
-A request's size tells how many distinct groups it names. A reply's size tells an onlooker which group was asked,
-unless sets are of one size. A client with a memory of candidate sets asks for each once, so that all its requests
-together tell the set of groups that it ever needed. Times are not modelled: whoever sees a request knows when something
-was asked.
+A request's size tells how many distinct groups it names. A reply's size would tell an onlooker which group was asked,
+unless sets are of one size; so replies are padded as if all sets were the gallery's largest, and the padded response is
+what is measured here. A client with a memory of candidate sets asks for each once, so that all its requests together
+tell the set of groups that it ever needed. Times are not modelled: whoever sees a request knows when something was
+asked.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 
 from enfpire.leakage.channel import Channel, mutual_information, posterior_vulnerability, prior_vulnerability, uniform
 from enfpire.wire.arrays import Array, Indices
-from enfpire.wire.codec import KIB
 from enfpire.wire.query import Groups, Query, Request, seal
 from enfpire.wire.reply import Reply, Response, SentSet, encode_response
 
@@ -29,7 +29,7 @@ class SizeLeak:
 
     `sizes`: how many different sizes there are; `groups_named`, `classes_named`: how often it names the group, and the
     class, with `group_prior` and `class_prior` without the size; `bits`: mutual information with the group;
-    `added`: the bytes that padding adds, as a share of the sets' mean size.
+    `added`: the bytes that padding adds, as a share of the replies' mean size.
     """
 
     sizes: int
@@ -65,25 +65,24 @@ def _choices(groups: int, count: int, random: np.random.Generator, tries: int = 
     return [np.arange(count), np.arange(groups - count, groups), *drawn]
 
 
-def reply_bytes(bodies: Sequence[int], indexed: int = 1) -> int:
-    """Size of the response with candidate sets of these many bytes, for a query of `indexed` rows."""
+def reply_bytes(bodies: Sequence[int], indexed: int = 1, largest_set: int = 0) -> int:
+    """Size of the response with candidate sets of these many bytes, for a query of `indexed` rows.
+
+    `largest_set`: bytes of the largest set of the gallery, 0 for a response that is not padded.
+    """
     sets = tuple(SentSet(digest=bytes(32), body=bytes(length)) for length in bodies)
     reply = Reply(sets=sets, index=Array.of(np.zeros(indexed), "u4"))
-    return len(encode_response(Response(id=bytes(16), reply=reply)))
+    return len(encode_response(Response(id=bytes(16), reply=reply), largest_set))
 
 
-def padded(lengths: Sequence[int], block: int = KIB) -> list[int]:
-    """Lengths rounded up to whole blocks of bytes."""
-    return [-(-length // block) * block for length in lengths]
-
-
-def size_leak(lengths: Sequence[int], channel: Channel, block: int = 1) -> SizeLeak:
+def size_leak(lengths: Sequence[int], channel: Channel, *, padded: bool = True) -> SizeLeak:
     """What an onlooker learns of one photo from the reply's size.
 
-    lengths (G,): bytes of the groups' encoded candidate sets, each padded to whole blocks; `channel`: p(group | class).
+    lengths (G,): bytes of the groups' encoded candidate sets; `channel`: p(group | class); without `padded`, what it
+    would learn from replies of their own size.
     """
-    sent = padded(lengths, block)
-    _, numbers = np.unique([reply_bytes([length]) for length in sent], return_inverse=True)
+    sent = reply_sizes(lengths, padded=padded)
+    _, numbers = np.unique(sent, return_inverse=True)
     shown = (numbers[:, None] == np.arange(numbers.max() + 1)).astype(np.float64)
     of_groups = Channel(channel.messages, shown)
     of_classes = Channel(channel.prior, channel.rows @ shown)
@@ -94,22 +93,31 @@ def size_leak(lengths: Sequence[int], channel: Channel, block: int = 1) -> SizeL
         classes_named=posterior_vulnerability(of_classes),
         class_prior=prior_vulnerability(of_classes),
         bits=mutual_information(of_groups),
-        added=sum(sent) / sum(lengths) - 1,
+        added=sum(sent) / sum(reply_sizes(lengths, padded=False)) - 1,
     )
 
 
-def sizes_of_groups(lengths: Sequence[int], block: int = 1) -> SizeLeak:
+def reply_sizes(lengths: Sequence[int], *, padded: bool = True) -> list[int]:
+    """Size of the response about each group, as it is published where it is `padded`; lengths (G,) as above."""
+    largest_set = max(lengths) if padded else 0
+    return [reply_bytes([length], largest_set=largest_set) for length in lengths]
+
+
+def sizes_of_groups(lengths: Sequence[int], *, padded: bool = True) -> SizeLeak:
     """`size_leak` where the group itself is the secret, each as likely."""
-    return size_leak(lengths, Channel(uniform(len(lengths)), np.eye(len(lengths))), block)
+    return size_leak(lengths, Channel(uniform(len(lengths)), np.eye(len(lengths))), padded=padded)
 
 
-def reply_size_bits(lengths: Sequence[int]) -> float:
+def reply_size_bits(lengths: Sequence[int], *, padded: bool = True) -> float:
     """Bits at most that the size of one reply about any number of groups tells an onlooker; lengths (G,) as above.
 
-    log2 of how many totals the non-empty subsets of the sets have. Of up to 16 sets they are counted one by one; of
-    more, a bit a set is no less. The server, which sees the groups, learns `batch_bits` at most: the same for all that
-    a client with a memory ever asks, for it fetches each set once.
+    Padded, it tells how many groups there are, as the request's size does: log2 G. Else log2 of how many totals the
+    non-empty subsets of the sets have. Of up to 16 sets they are counted one by one; of more, a bit a set is no less.
+    The server, which sees the groups, learns `batch_bits` at most: the same for all that a client with a memory ever
+    asks, for it fetches each set once.
     """
+    if padded:
+        return log2(len(lengths))
     if len(lengths) > MOST_SETS:
         return float(len(lengths))
     totals = {0}

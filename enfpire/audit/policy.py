@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from enfpire.audit.attackers import Attack, bayes_accuracy
 from enfpire.audit.cells import batches_of, cells_attacks, kinds_of, leak_of, repeats_of
-from enfpire.audit.findings import Attacked, Figure, PolicyAudit
+from enfpire.audit.findings import Attacked, Figure, Outsiders, PolicyAudit
 from enfpire.audit.measures import balanced_mean
+from enfpire.audit.message_findings import averaged_of, inverted_of, metadata_of
 from enfpire.audit.subject import Exchanged, Subject, exchange, unprotected_right
 from enfpire.audit.vectors import vector_attacks
+from enfpire.audit.walk_findings import Linked, linked_by, walk_of
 from enfpire.curation.cells import CellsDraft
+from enfpire.curation.declared import NOTHING, Declared
 from enfpire.leakage.channel import Channel, Doubles, channel_of
 from enfpire.leakage.guarantee import CellsGuarantee, efficiency, guarantee_of
 from enfpire.leakage.intervals import balanced_interval
-from enfpire.wire.arrays import Indices
 from enfpire.wire.bundle import Bundle, Cells, Identity, Noise, Projection, Sign
 
 # Beyond, an attack that simulates clients of every class takes longer than it tells.
@@ -26,38 +28,42 @@ MOST_SIMULATED_CLASSES = 1_000
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked of an audit: a name for the policy and its photos, the kinds (C,) and priors (C,) to assume."""
+    """What is asked of an audit: a name for the policy and its photos, and what the operator declares about classes.
+
+    `linked` says how users walk, by default as the declared transitions do. A `deep` audit also looks at several
+    photos.
+    """
 
     name: str
     data: str
-    kinds: Indices | None = None
-    priors: Doubles | None = None
+    declared: Declared = NOTHING
+    linked: Linked | None = None
+    outsiders: Outsiders | None = None
     deep: bool = True
     seed: int = 0
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 def audit_policy(subject: Subject, question: Question) -> PolicyAudit:
-    """Send all asked photos through the protocol, attack what was seen, and measure.
-
-    A `deep` audit also looks at several photos: repeats, batches, streams. `more` are findings that were made
-    elsewhere.
-    """
+    """Send all asked photos through the protocol, attack what was seen, and measure."""
     random = np.random.default_rng(question.seed)
     found = exchange(subject, subject.asked, random)
     if subject.cells is not None:
-        attacks = cells_attacks(np.asarray(found.messages, np.intp), subject, question.priors)
+        attacks = cells_attacks(np.asarray(found.messages, np.intp), subject, question.declared.priors)
         rest = _cells_findings(subject, found, question, random)
     else:
-        attacks = vector_attacks(np.asarray(found.messages, np.float32), subject, random, question.priors)
-        rest = {}
-    return PolicyAudit(**_plain_findings(subject, found, question, attacks) | rest | question.more)
+        attacks = vector_attacks(np.asarray(found.messages, np.float32), subject, random, question.declared.priors)
+        rest = {"averaged": averaged_of(subject)} if question.deep else {}
+    if question.deep and subject.classes <= MOST_SIMULATED_CLASSES:
+        rest["inverted"] = inverted_of(subject, found, random)
+    if question.outsiders is not None:
+        rest |= {"outsiders": question.outsiders, "outsider_auroc": question.outsiders.auroc.value}
+    return PolicyAudit(**_plain_findings(subject, found, question, attacks) | rest)
 
 
 def _plain_findings(
     subject: Subject, found: Exchanged, question: Question, attacks: dict[str, Attack]
 ) -> dict[str, Any]:
-    labels, priors = subject.asked.labels, question.priors
+    labels, priors = subject.asked.labels, question.declared.priors
     user, without = (balanced_mean(right, labels, priors) for right in (found.right, unprotected_right(subject)))
     candidates = balanced_mean(found.candidates, labels, priors)
     bound, strongest = bound_of(subject.signed.bundle, priors), max(attacks.values(), key=lambda one: one.accuracy)
@@ -89,20 +95,26 @@ def _cells_findings(
 ) -> dict[str, Any]:
     messages = np.asarray(found.messages, np.intp)
     channel = channel_of(
-        messages, subject.asked.labels, subject.serving.groups, subject.classes, prior=question.priors
+        messages, subject.asked.labels, subject.serving.groups, subject.classes, prior=question.declared.priors
     )
-    leak = leak_of(channel, subject, question.kinds)
+    kinds, transitions = question.declared.kinds, question.declared.transitions
+    leak = leak_of(channel, subject, kinds)
     rest: dict[str, Any] = {
         "leak": leak,
         "worst_group": leak.worst_posterior,
+        "slack": subject.cells.slack if subject.cells is not None else None,
         "class_posteriors": class_posteriors(channel),
         "class_groups": class_groups(subject),
     }
-    if question.kinds is not None:
-        kinds = kinds_of(messages, subject, question.kinds)
-        rest |= {"kinds": kinds, "kind_accuracy": kinds.accuracy.value, "kind_prior": kinds.prior}
+    if kinds is not None:
+        told = kinds_of(messages, subject, kinds)
+        rest |= {"kinds": told, "kind_accuracy": told.accuracy.value, "kind_prior": told.prior}
+    linked = question.linked or (None if transitions is None else linked_by(transitions))
+    if linked is not None:
+        rest["walk"] = walk_of(linked, channel, messages, subject.asked.labels, question.seed)
     if question.deep and subject.classes <= MOST_SIMULATED_CLASSES:
-        rest |= {"batches": batches_of(channel, random)} | repeats_of(channel, subject, random)
+        rest |= {"batches": batches_of(channel, random), "metadata": metadata_of(subject, channel)}
+        rest |= repeats_of(channel, subject, random)
     return rest
 
 
@@ -136,7 +148,7 @@ def bundle_only_accuracy(subject: Subject) -> float:
     if subject.cells is None:
         return 1 / subject.classes
     anchors = subject.cells.anchors.floats()
-    nearest = (subject.asked.features[:, : anchors.shape[1]] @ anchors.T).argmax(axis=1)
+    nearest = (subject.asked.vectors[:, : anchors.shape[1]] @ anchors.T).argmax(axis=1)
     return bayes_accuracy(nearest, subject.asked.labels, len(anchors))
 
 

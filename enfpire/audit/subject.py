@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from enfpire.audit.labelled import Labelled
 from enfpire.client.match import class_scores
 from enfpire.client.protocol import Pending, protect, resolve
 from enfpire.client.transforms.cells import CellsTransform
@@ -15,7 +16,7 @@ from enfpire.client.unknown import unknown_of
 from enfpire.curation.cells import CellsDraft
 from enfpire.curation.fit import Fit
 from enfpire.curation.held_out import class_similarities
-from enfpire.curation.publish import draft_version, make_bundle
+from enfpire.curation.publish import draft_version, largest_set, make_bundle
 from enfpire.leakage.channel import Doubles
 from enfpire.server.answer import answer
 from enfpire.server.memory_gallery import MemoryLookup
@@ -29,26 +30,18 @@ BATCH = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
-    """Photos of enrolled classes: features (n, d) float32, labels (n,)."""
-
-    features: Floats = field(repr=False)
-    labels: Indices = field(repr=False)
-
-    def at(self, rows: Indices) -> Labelled:
-        """Those at these rows."""
-        return Labelled(self.features[rows], self.labels[rows])
-
-
-@dataclass(frozen=True, eq=False)
 class Subject:
-    """A fit as it is published, photos that attackers know, and photos that clients ask about."""
+    """A fit as it is published, photos that attackers know, and photos that clients ask about.
+
+    Replies are padded as if every candidate set had `largest_set` bytes.
+    """
 
     fit: Fit
     signed: SignedBundle
     lookup: MemoryLookup
     known: Labelled
     asked: Labelled
+    largest_set: int = 0
 
     @property
     def classes(self) -> int:
@@ -58,7 +51,7 @@ class Subject:
     @property
     def serving(self) -> Serving:
         """What a worker would know of the bundle."""
-        return serving_of(self.signed.bundle)
+        return serving_of(self.signed.bundle, self.largest_set)
 
     @property
     def cells(self) -> Cells | None:
@@ -71,11 +64,13 @@ class Subject:
 class Exchanged:
     """What became of photos: messages (n,) group numbers or (n, m) vectors, and what the client made of the replies.
 
-    right (n,) bool, candidates (n,) how many classes came back; bytes are of all batches together.
+    right (n,) 0 or 1; similarity (n,) to the best candidate; candidates (n,) how many classes came back; bytes are of
+    all batches together.
     """
 
     messages: Indices | Floats = field(repr=False)
     right: Doubles = field(repr=False)
+    similarity: Floats = field(repr=False)
     candidates: Doubles = field(repr=False)
     bytes_up: int
     bytes_down: int
@@ -85,10 +80,11 @@ def subject_of(fit: Fit, known: Labelled, asked: Labelled, key: Ed25519PrivateKe
     """Publish a fit in memory, signed by `key` or by one of its own."""
     version = draft_version(fit)
     lookup = MemoryLookup(version, 0 if isinstance(fit.transform, CellsDraft) else fit.transform.candidates)
-    groups = range(len(version.members or ()))
-    digests = b"".join(found.digest for found in lookup.by_group(groups)) if version.members else b""
+    sets = lookup.by_group(range(len(version.members or ())))
+    digests = b"".join(found.digest for found in sets)
+    largest = largest_set(fit, [len(found.body) for found in sets])
     signed = sign_bundle(make_bundle(fit, version.version, digests), key or Ed25519PrivateKey.generate())
-    return Subject(fit, signed, lookup, known, asked)
+    return Subject(fit, signed, lookup, known, asked, largest)
 
 
 def exchange(subject: Subject, photos: Labelled, random: np.random.Generator) -> Exchanged:
@@ -97,6 +93,7 @@ def exchange(subject: Subject, photos: Labelled, random: np.random.Generator) ->
     return Exchanged(
         messages=np.concatenate([part.messages for part in parts]),
         right=np.concatenate([part.right for part in parts]),
+        similarity=np.concatenate([part.similarity for part in parts]),
         candidates=np.concatenate([part.candidates for part in parts]),
         bytes_up=sum(part.bytes_up for part in parts),
         bytes_down=sum(part.bytes_down for part in parts),
@@ -109,7 +106,7 @@ def _batches(count: int) -> Iterator[Indices]:
 
 
 def _batch(subject: Subject, photos: Labelled, random: np.random.Generator) -> Exchanged:
-    pending, query = protect(photos.features, subject.signed, random)
+    pending, query = protect(photos.vectors, subject.signed, random)
     reply = answer(query, subject.serving, subject.lookup)
     matches = resolve(pending, reply, subject.signed)
     names = np.array(subject.fit.names)[photos.labels]
@@ -117,9 +114,10 @@ def _batch(subject: Subject, photos: Labelled, random: np.random.Generator) -> E
     return Exchanged(
         messages=seen(pending, query),
         right=np.array([match.name == name for match, name in zip(matches, names, strict=True)], dtype=np.float64),
+        similarity=np.array([match.similarity for match in matches], dtype=np.float32),
         candidates=np.array([float(len(match.candidates)) for match in matches]),
         bytes_up=len(seal(request, bytes(32))),
-        bytes_down=len(encode_response(Response(id=bytes(16), reply=reply))),
+        bytes_down=len(encode_response(Response(id=bytes(16), reply=reply), subject.largest_set)),
     )
 
 
@@ -137,7 +135,7 @@ def seen(pending: Pending, query: Query) -> Indices | Floats:
 
 def unprotected_right(subject: Subject) -> Doubles:
     """Whether a service without protection names each asked photo: same prototypes, all classes, no rejection; (n,)."""
-    best = class_similarities(subject.asked.features, subject.fit.prototypes).argmax(axis=1)
+    best = class_similarities(subject.asked.vectors, subject.fit.prototypes).argmax(axis=1)
     right: Doubles = (best == subject.asked.labels).astype(np.float64)
     return right
 
@@ -155,7 +153,7 @@ def right_in_group(subject: Subject) -> Doubles:
     unknown = unknown_of(subject.signed.bundle)
     for group, sent in enumerate(subject.lookup.by_group(range(subject.serving.groups))):
         candidates = decode_set(sent.body)
-        scores = class_scores(photos.features, candidates)
+        scores = class_scores(photos.vectors, candidates)
         named = np.array(candidates.names)[scores.argmax(axis=1)] == names[photos.labels]
-        right[:, group] = named & unknown.accepts(photos.features, scores.max(axis=1))
+        right[:, group] = named & unknown.accepts(photos.vectors, scores.max(axis=1))
     return right

@@ -138,7 +138,11 @@ def attack_walks(
     """
     channel = Channel(uniform(len(emission)), emission)
     messages = draw_messages_of(channel, walks, np.random.default_rng(seed))
-    messages = remembered(messages) if memory else messages
+    return attack_messages(steps, walks, remembered(messages) if memory else messages, emission, areas)
+
+
+def attack_messages(steps: Steps, walks: Indices, messages: Indices, emission: Doubles, areas: Indices) -> WalkFigures:
+    """`attack_walks` on the messages (n, T) that were sent along the walks (n, T)."""
     right = np.zeros((2, walks.shape[1]))
     for first in range(0, len(walks), CHUNK):
         part = slice(first, first + CHUNK)

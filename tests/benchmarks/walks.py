@@ -6,21 +6,20 @@ python -m tests.benchmarks.walks [folder of tower120]
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from enfpire.audit.walk_findings import Linked
 from enfpire.audit.walks import Named, Steps, attack_walks, draw_walks, exact
-from enfpire.client.photos import find_photos
 from enfpire.curation.clustering import equal_sizes
 from enfpire.curation.equitable import area_share, equitable_groups, mismatch
 from enfpire.curation.foldings import slow_modes
 from enfpire.curation.transitions import Sparse, Transitions, from_coordinates, from_weights
 from enfpire.leakage.channel import Doubles, uniform
 from enfpire.wire.arrays import Indices
+from tests.benchmarks.photo_sets import PhotoSet, development_set
 
 SIDE, REACH, QUERIES, CITY_GROUPS = 32, 2.0, 20, 16
 BLOCK = 8
@@ -32,14 +31,14 @@ JUMPS = 0.01
 Figures = dict[str, Any]
 
 
-def city() -> tuple[Transitions, Indices]:
-    """The city's transitions, and the spots' coordinates (1024, 2).
+def city(names: tuple[str, ...] | None = None) -> tuple[Transitions, Indices]:
+    """The city's transitions, its spots named by `names` or by their place, and the spots' coordinates (1024, 2).
 
     A step leads to one of the other spots within a distance of 2 on the map, each as likely; nothing else is told.
     """
     spots = np.stack(np.divmod(np.arange(SIDE**2), SIDE), axis=1)
     matrix = from_coordinates(spots.astype(np.float64), REACH)
-    return Transitions(tuple(f"{x}-{y}" for x, y in spots.tolist()), matrix), spots
+    return Transitions(names or tuple(f"{x}-{y}" for x, y in spots.tolist()), matrix), spots
 
 
 def city_walk_figures(walks: int = CITY_WALKS, seed: int = 0) -> Figures:
@@ -76,36 +75,33 @@ def _steady(matrix: Sparse) -> Doubles:
     return shares
 
 
-def tower_walk_figures(folder: Path, groups: int = TOWER_GROUPS, queries: int = QUERIES, seed: int = 0) -> Figures:
+def tower_walks(photos: PhotoSet, queries: int = QUERIES) -> tuple[Transitions, Linked]:
     """The query photos of tower120 as one walk, recording by recording, in the order of their frames.
 
     Frame numbers start anew in every folder: no recording leads from one class to another. So the walk takes the
-    classes by name, floor by floor, and the gallery tells how long a visit is: from a class to itself once a frame,
-    and to the next class once (from the last to the
-    first). `queries` in a row are linked, wherever they start; the stretches overlap, so that
-    intervals are narrower than they should be.
+    classes by name, floor by floor, and the gallery tells how long a visit is: from a class to itself once a frame, and
+    to the next class once (from the last to the first). `queries` in a row are linked, wherever they start; the
+    stretches overlap, so that intervals are narrower than they should be.
     """
-    names, visits, frames = _recordings(folder)
-    transitions = Transitions(names, _tour(frames))
-    walk = np.repeat(np.arange(len(names)), visits)
-    walks = np.lib.stride_tricks.sliding_window_view(walk, queries)
-    floors = np.unique([name.split("_")[0] for name in names], return_inverse=True)[1].astype(np.intp)
-    steps = Steps(uniform(len(names)), transitions.matrix, JUMPS)
-    sizes = equal_sizes(len(names), groups)
+    transitions = Transitions(photos.names, _tour(np.bincount(photos.gallery_labels)))
+    order = np.lexsort((np.array(photos.files), photos.query_labels))
+    floors = np.unique([name.split("_")[0] for name in photos.names], return_inverse=True)[1].astype(np.intp)
+    steps = Steps(uniform(len(photos.names)), transitions.matrix, JUMPS)
+    return transitions, Linked(steps, floors, np.lib.stride_tricks.sliding_window_view(order, queries))
+
+
+def tower_walk_figures(photos: PhotoSet, groups: int = TOWER_GROUPS) -> Figures:
+    """The real sequences of tower120 under several partitions, every photo routed to its class's group."""
+    transitions, linked = tower_walks(photos)
+    assert linked.photos is not None
+    walks, sizes = photos.query_labels[linked.photos], equal_sizes(len(photos.names), groups)
     partitions = {
         "equitable": equitable_groups(transitions, groups),
-        "random": np.random.default_rng(seed).permutation(np.repeat(np.arange(groups), sizes)),
+        "random": np.random.default_rng(0).permutation(np.repeat(np.arange(groups), sizes)),
         "neighbours": np.repeat(np.arange(groups), sizes),
     }
-    found = {name: _figures(steps, walks, each, floors) for name, each in partitions.items()}
-    return {"walks": len(walks), "queries": queries, "bound_of_one": groups / len(names), "of": found}
-
-
-def _recordings(folder: Path) -> tuple[tuple[str, ...], Indices, Indices]:
-    """Class names in order, how many query photos each has, and how many gallery photos."""
-    names = sorted(path.name for path in (folder / "gallery").iterdir() if path.is_dir())
-    counts = [[len(find_photos(folder / part / name)) for name in names] for part in ("query", "gallery")]
-    return tuple(names), np.array(counts[0]), np.array(counts[1])
+    found = {name: _figures(linked.steps, walks, each, linked.areas) for name, each in partitions.items()}
+    return {"walks": len(walks), "queries": QUERIES, "bound_of_one": groups / len(photos.names), "of": found}
 
 
 def _tour(frames: Indices) -> Sparse:
@@ -134,13 +130,14 @@ def _named(what: str, named: Named) -> Figures:
     }
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Print the figures as JSON."""
     figures = {"city": city_walk_figures()}
-    if arguments:
-        figures["tower"] = tower_walk_figures(Path(arguments[0]))
+    photos = development_set("tower120")
+    if photos is not None:
+        figures["tower"] = tower_walk_figures(photos)
     print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
