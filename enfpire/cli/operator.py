@@ -1,11 +1,11 @@
-"""The operator's commands: enrol, fit, publish, and who may ask.
+"""The operator's commands: enrol, publish, and who may ask.
 
 What needs scipy or pymilvus is imported by the command that uses it: a client's machine has neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,6 @@ from enfpire.wire.names import check_name
 
 if TYPE_CHECKING:
     from enfpire.curation.enroll import EnrollReport
-    from enfpire.curation.fit import Options
 
 clients = typer.Typer(help="Clients that may ask.", no_args_is_help=True)
 
@@ -36,6 +35,18 @@ def bar() -> Progress:
     """A progress bar on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
+
+
+def reporter(progress: Progress) -> Callable[[str, int, int], None]:
+    """What puts `(what, done, total)` on the progress bar of that name."""
+    tasks: dict[str, TaskID] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = progress.add_task(what)
+        progress.update(tasks[what], completed=done, total=total)
+
+    return report
 
 
 def enroll(
@@ -80,43 +91,6 @@ def enroll(
     _print_enrolled(report, gallery, as_json)
 
 
-def fit(
-    gallery: Gallery,
-    classes_per_group: Annotated[int, typer.Option(metavar="K", help="Fewest classes that share a message.")] = 0,
-    anchors_per_cell: Annotated[
-        int, typer.Option(metavar="N", max=64, help="Thin bundle: recognises nothing by itself.")
-    ] = 0,
-    anchors_per_class: Annotated[
-        int, typer.Option(metavar="N", max=64, help="Fat bundle: routes best. [default: 1]")
-    ] = 0,
-    over_ask: Annotated[
-        float, typer.Option(metavar="O", min=1, max=100, help="Candidates a group, times its own classes.")
-    ] = 1.0,
-    transform: Annotated[str, typer.Option(help="cells, projection, noise, sign or identity.")] = "cells",
-    dimensions: Annotated[
-        int, typer.Option(min=1, max=4096, help="Of what travels: coordinates, or bits of a sign code.")
-    ] = 8,
-    epsilon: Annotated[
-        float | None, typer.Option(metavar="E", min=1e-6, max=1e6, help="Of the noise: less is more noise.")
-    ] = None,
-    candidates: Annotated[int, typer.Option(min=1, max=4096, help="That come back for a vector.")] = 12,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Needed for identity, which protects nothing.")] = False,
-    workspace: Workspace = DEFAULT_WORKSPACE,
-) -> None:
-    """Fit whitening, prototypes, groups, anchors and the threshold for "unknown"."""
-    from enfpire.curation.fit import encode_fit
-    from enfpire.curation.fit import fit as fit_gallery
-
-    if transform == "cells":
-        options = _cells(classes_per_group, anchors_per_cell, anchors_per_class, over_ask)
-    else:
-        options = _vectors(transform, dimensions, candidates, epsilon, insecure)
-    with OperatorWorkspace.open(workspace) as opened, Console(stderr=True).status("fitting"):
-        fitted = fit_gallery(opened.load(check_name(gallery, "gallery")), options)
-        opened.save_fit(gallery, encode_fit(fitted))
-    typer.echo(f"fitted {gallery}: {len(fitted.names)} classes; next: enfpire publish --gallery {gallery}")
-
-
 def _print_enrolled(report: EnrollReport, gallery: str, as_json: bool) -> None:
     if as_json:
         Console().print_json(data=asdict(report))
@@ -141,37 +115,6 @@ def _print_unused(names: Sequence[str], as_json: bool = False) -> None:
         typer.echo(f"an info record of no class: {name}", err=True)
 
 
-def _cells(per_group: int, per_cell: int, per_class: int, over_ask: float) -> Options:
-    from enfpire.curation.fit import CellsOptions
-
-    if per_group < 2:
-        raise UsageError("say how many classes share a message at least: --classes-per-group K, 2 or more")
-    if per_cell and per_class:
-        raise UsageError("choose --anchors-per-cell or --anchors-per-class, not both")
-    return CellsOptions(
-        classes_per_group=per_group,
-        anchors="cell" if per_cell else "class",
-        anchors_each=per_cell or per_class or 1,
-        over_ask=over_ask,
-    )
-
-
-def _vectors(transform: str, dimensions: int, candidates: int, epsilon: float | None, insecure: bool) -> Options:
-    from enfpire.curation.fit import VectorOptions
-
-    if (transform == "noise") != (epsilon is not None):
-        raise UsageError("--epsilon E says how much noise: give it with --transform noise, and only there")
-    match transform:
-        case "projection" | "noise" | "sign":
-            return VectorOptions(kind=transform, dimensions=dimensions, candidates=candidates, epsilon=epsilon)
-        case "identity" if insecure:
-            return VectorOptions(kind="identity", candidates=candidates)
-        case "identity":
-            raise UsageError("identity sends features unprotected: add --insecure, and use it for comparisons only")
-        case _:
-            raise UsageError(f"there is no transform {transform!r}: choose cells, projection, noise, sign or identity")
-
-
 def publish(
     gallery: Gallery,
     out: Annotated[Path, typer.Option(help="NAME.enfpire")],
@@ -188,19 +131,12 @@ def publish(
 
     check_folder(out)
     with OperatorWorkspace.open(workspace) as opened, bar() as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what)
-            progress.update(tasks[what], completed=done, total=total)
-
         signed = publish_fit(
             decode_fit(opened.fit(check_name(gallery, "gallery"))),
             connect_milvus(milvus, milvus_token or None),
             connect(exchange),
             opened.operator_key(),
-            report,
+            reporter(progress),
         )
         opened.record_version(gallery, signed.bundle.version, signed.digest)
     draft = out.with_name(out.name + ".part")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from enfpire.curation.transitions import Transitions
+from enfpire.curation.kinds import number_kinds, read_kinds
+from enfpire.curation.priors import read_priors, scale_priors
+from enfpire.curation.transitions import Transitions, read_transitions
 from enfpire.leakage.channel import Doubles
 from enfpire.wire.arrays import Indices
 
@@ -19,3 +23,14 @@ class Declared:
 
 
 NOTHING = Declared()
+
+
+def read_declared(
+    classes: Sequence[str], kinds: Path | None = None, prior: Path | None = None, transitions: Path | None = None
+) -> Declared:
+    """What the files declare about `classes`; raises `UsageError` as their readers do."""
+    return Declared(
+        kinds=None if kinds is None else number_kinds(read_kinds(kinds), classes)[0],
+        priors=None if prior is None else scale_priors(read_priors(prior), classes),
+        transitions=None if transitions is None else read_transitions(transitions, classes),
+    )

@@ -182,6 +182,16 @@ class Workspace:
         data: bytes = found[0][0]
         return data
 
+    def published_fit(self, gallery: str) -> bytes | None:
+        """The fit of the gallery's newest published version; None where nothing was published."""
+        published = self.versions(gallery)
+        return self.fit_of(gallery, published[-1].version) if published else None
+
+    def fit_of(self, gallery: str, version: str) -> bytes | None:
+        """The fit that made a version, which is named by the fit's digest; None where it is not here."""
+        fits = self._read("SELECT data FROM fits WHERE gallery = ? ORDER BY number DESC", gallery)
+        return next((data for (data,) in fits if digest_of(data).hex().startswith(version)), None)
+
     def record_version(self, gallery: str, version: str, bundle: bytes) -> None:
         """Note a published version with its bundle's digest; the same again changes nothing."""
         with self._transaction() as db:
