@@ -2,6 +2,7 @@
 #
 #   make demo [PHOTOS=DIR]   set up, then recognise photos end to end
 #   make test                set up, then format, lint, types, import contracts, tests
+#   make audit               set up, then attack every policy and measure what it gives; about ten minutes
 #
 # The virtual environment lives outside the checkout, named after the lock's hash: a second run is quick, and a
 # changed lock makes a new one.
@@ -15,7 +16,7 @@ READY := $(VENV)/.ready
 
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test setup format lint types imports tests lock help
+.PHONY: demo test audit setup format lint types imports tests lock help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,6 +34,9 @@ demo: setup
 	$(BIN)/python -m examples.demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: lint types imports tests
+
+audit: setup
+	$(BIN)/python -m tests.benchmarks.audit $(PARTS)
 
 format: setup
 	$(BIN)/ruff format .

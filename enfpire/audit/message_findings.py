@@ -14,19 +14,18 @@ from enfpire.audit.averaging import (
 )
 from enfpire.audit.findings import Averaged, Figure, Inverted, Metadata
 from enfpire.audit.inversion import from_messages, from_vectors, inversion
-from enfpire.audit.labelled import Labelled
 from enfpire.audit.metadata import request_sizes, size_leak
-from enfpire.audit.subject import Exchanged, Subject, exchange
+from enfpire.audit.subject import Exchanged, Subject, sent_by
 from enfpire.curation.publish import searched_vectors
 from enfpire.leakage.channel import Channel
-from enfpire.wire.arrays import Floats
+from enfpire.wire.arrays import Floats, Indices
 
 REQUESTED = (1, 2, 5)
 
 
 def inverted_of(subject: Subject, found: Exchanged, random: np.random.Generator) -> Inverted:
     """The features of the asked photos as the server can reconstruct them, from messages of photos that it knows."""
-    known = exchange(subject, subject.known, random)
+    known = sent_by(subject, subject.known.vectors, random)
     if subject.cells is not None:
         made = from_messages(
             np.asarray(found.messages, np.intp), np.asarray(known.messages, np.intp), subject.known.vectors
@@ -58,7 +57,7 @@ def averaged_of(subject: Subject) -> tuple[Averaged, ...]:
     }
 
     def protect(features: Floats, random: np.random.Generator) -> Floats:
-        return _vectors(exchange(subject, Labelled(features, np.zeros(len(features), np.intp)), random))
+        return _vectors(sent_by(subject, features, random))
 
     photos = photo_repeats(subject.known, subject.asked, protect, attackers)
     classes = class_repeats(subject.known, subject.asked, protect, attackers)
@@ -81,8 +80,8 @@ def metadata_of(subject: Subject, channel: Channel) -> Metadata:
     )
 
 
-def _vectors(found: Exchanged) -> Floats:
-    return np.asarray(found.messages, np.float32)
+def _vectors(messages: Indices | Floats) -> Floats:
+    return np.asarray(messages, np.float32)
 
 
 def _strongest(attacks: dict[str, Attack]) -> Figure:

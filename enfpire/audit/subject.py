@@ -100,6 +100,11 @@ def exchange(subject: Subject, photos: Labelled, random: np.random.Generator) ->
     )
 
 
+def sent_by(subject: Subject, features: Floats, random: np.random.Generator) -> Indices | Floats:
+    """The messages of features (n, d) alone, nobody answering: group numbers (n,), or vectors (n, m)."""
+    return np.concatenate([seen(*protect(features[rows], subject.signed, random)) for rows in _batches(len(features))])
+
+
 def _batches(count: int) -> Iterator[Indices]:
     for start in range(0, count, BATCH):
         yield np.arange(start, min(start + BATCH, count))

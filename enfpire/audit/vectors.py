@@ -6,7 +6,7 @@ import numpy as np
 
 from enfpire.audit.attackers import Attack, neighbour_scores, prototype_scores, scored_attack
 from enfpire.audit.network import network_scores
-from enfpire.audit.subject import Exchanged, Subject, exchange
+from enfpire.audit.subject import Subject, sent_by
 from enfpire.curation.publish import searched_vectors
 from enfpire.leakage.channel import Doubles
 from enfpire.wire.arrays import Floats
@@ -16,8 +16,8 @@ def vector_attacks(
     sent: Floats, subject: Subject, random: np.random.Generator, prior: Doubles | None = None
 ) -> dict[str, Attack]:
     """Every attacker on one message, by name: vectors (n, m) of the asked photos. They protect photos of their own."""
-    known: Exchanged = exchange(subject, subject.known, random)
-    messages, owners = np.asarray(known.messages, np.float32), subject.known.labels
+    messages = np.asarray(sent_by(subject, subject.known.vectors, random), np.float32)
+    owners = subject.known.labels
     seen, prototypes = searched_vectors(subject.fit), subject.fit.prototypes
     scores = {
         "nearest prototype": prototype_scores(sent, seen, prototypes.owners),

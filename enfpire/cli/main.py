@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from enfpire import __version__
-from enfpire.cli import bundles, calibrate, fit, jobs, ledger, operator, recognize, withdraw
+from enfpire.cli import audit, bundles, calibrate, fit, jobs, ledger, operator, recognize, withdraw
 from enfpire.environment import settings_error
 from enfpire.errors import EnfPireError
 
@@ -31,6 +31,7 @@ app.command(rich_help_panel="Operator")(operator.enroll)
 app.command(rich_help_panel="Operator")(calibrate.calibrate)
 app.command(rich_help_panel="Operator")(fit.fit)
 app.command(rich_help_panel="Operator")(operator.publish)
+app.command(rich_help_panel="Operator")(audit.audit)
 app.command(rich_help_panel="Operator")(withdraw.withdraw)
 app.add_typer(operator.clients, name="clients", rich_help_panel="Operator")
 app.command(rich_help_panel="Client")(recognize.recognize)
