@@ -27,11 +27,10 @@ def inverted_of(subject: Subject, found: Exchanged, random: np.random.Generator)
     """The features of the asked photos as the server can reconstruct them, from messages of photos that it knows."""
     known = sent_by(subject, subject.known.vectors, random)
     if subject.cells is not None:
-        made = from_messages(
-            np.asarray(found.messages, np.intp), np.asarray(known.messages, np.intp), subject.known.vectors
-        )
+        sent, labelled = (np.asarray(messages, np.intp) for messages in (found.messages, known))
+        made = from_messages(sent, labelled, subject.known.vectors)
     else:
-        made = from_vectors(_vectors(found), _vectors(known), subject.known.vectors)
+        made = from_vectors(_vectors(found.messages), _vectors(known), subject.known.vectors)
     prototypes = subject.fit.prototypes
     result = inversion(
         made,
