@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from enfpire.curation.cells import CellsDraft
 from enfpire.curation.codes import signs
 from enfpire.curation.fit import Fit, encode_fit
+from enfpire.curation.largest import largest_around
 from enfpire.curation.prototypes import rows_by_class
 from enfpire.exchange.bundles import put_bundle
 from enfpire.server import gallery
@@ -52,9 +53,9 @@ def publish(
     """
     version = draft_version(fit)
     gallery.create_version(milvus, version, lambda done, total: progress("classes", done, total))
-    digests = _digests(version, milvus, progress)
+    digests, sizes = _candidate_sets(version, milvus, progress)
     signed = sign_bundle(make_bundle(fit, version.version, digests), key)
-    put_bundle(exchange, signed)
+    put_bundle(exchange, signed, largest_set(fit, sizes))
     gallery.switch_alias(milvus, version.gallery, version.version)
     return signed
 
@@ -96,19 +97,30 @@ def cards(fit: Fit) -> list[CandidateSet]:
     ]
 
 
-def _digests(version: GalleryVersion, milvus: gallery.MilvusClient, progress: Progress) -> bytes:
-    """Digests of the candidate sets, as the workers will serve them."""
+def _candidate_sets(
+    version: GalleryVersion, milvus: gallery.MilvusClient, progress: Progress
+) -> tuple[bytes, list[int]]:
+    """Digests of the groups' candidate sets, as the workers will serve them, and how many bytes each has."""
     if version.members is None:
-        return b""
+        return b"", []
     groups = len(version.members)
     serving = Serving(gallery=version.gallery, version=version.version, kind="cells", groups=groups)
     lookup: Lookup = gallery.MilvusLookup(milvus, serving)
     parts: list[bytes] = []
+    sizes: list[int] = []
     for start in range(0, groups, SETS_AT_A_TIME):
         chunk: Sequence[int] = range(start, min(start + SETS_AT_A_TIME, groups))
-        parts += [found.digest for found in lookup.by_group(chunk)]
+        found = lookup.by_group(chunk)
+        parts += [one.digest for one in found]
+        sizes += [len(one.body) for one in found]
         progress("candidate sets", len(parts), groups)
-    return b"".join(parts)
+    return b"".join(parts), sizes
+
+
+def largest_set(fit: Fit, sizes: Sequence[int]) -> int:
+    """Bytes of the largest candidate set: `sizes` (G,) are those of the groups' sets, where groups travel."""
+    draft = fit.transform
+    return max(sizes) if isinstance(draft, CellsDraft) else largest_around(cards(fit), draft.candidates)
 
 
 def make_bundle(fit: Fit, version: str, digests: bytes) -> Bundle:
@@ -121,6 +133,7 @@ def make_bundle(fit: Fit, version: str, digests: bytes) -> Bundle:
         whitening=fit.whitening,
         transform=_transform(fit, digests),
         unknown_below=fit.unknown_below,
+        figures=fit.figures,
     )
 
 

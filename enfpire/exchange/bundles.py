@@ -15,9 +15,12 @@ from enfpire.wire.names import bundle_key, serving_key
 SERVING_CAP = 4 * KIB
 
 
-def put_bundle(exchange: redis.Redis, signed: SignedBundle) -> None:
-    """Put a bundle on the exchange under its digest; from now on workers serve it."""
-    serving = encode(serving_of(signed.bundle), b"V")
+def put_bundle(exchange: redis.Redis, signed: SignedBundle, largest_set: int) -> None:
+    """Put a bundle on the exchange under its digest; from now on workers serve it, in replies padded to `largest_set`.
+
+    `largest_set`: bytes of the largest candidate set under the bundle; 0 for replies of their own size.
+    """
+    serving = encode(serving_of(signed.bundle, largest_set), b"V")
     with reachable("exchange"):
         exchange.set(bundle_key(signed.digest), signed.data)
         exchange.set(serving_key(signed.digest), serving)

@@ -55,9 +55,9 @@ def answer(query: Query, serving: Serving, lookup: Lookup) -> Reply:
     """Candidate sets for every row of the query, each distinct set once.
 
     Raises `WireError` when the query does not fit the bundle that it names, `ReplyTooLargeError` as soon as the sets
-    are larger than a reply may be.
+    are larger than a reply may be, each counted as if it were the largest.
     """
-    collected = _Collected(frozenset(query.held))
+    collected = _Collected(frozenset(query.held), serving.largest_set)
     match query.protected:
         case Groups() as groups:
             numbers = _checked_groups(groups, serving)
@@ -74,19 +74,19 @@ def answer(query: Query, serving: Serving, lookup: Lookup) -> Reply:
 class _Collected:
     """The sets so far, each once and without its body where the client holds it, and which row has which."""
 
-    def __init__(self, held: frozenset[bytes]) -> None:
+    def __init__(self, held: frozenset[bytes], largest_set: int) -> None:
         self.sets: dict[bytes, SentSet] = {}
         self.index: list[int] = []
         self._held = held
         self._places: dict[bytes, int] = {}
         self._room = REPLY_CAP
-        self._largest = 0
+        self._padded = self._largest = largest_set
 
     def take_all(self, rows: int, find: Callable[[slice], list[EncodedSet]]) -> None:
         """Look up all rows, no more at a time than there is room for, judged by the sets so far."""
         start = 0
         while start < rows:
-            # one row at first: nobody knows yet how large a set is
+            # one row at first where nobody knows yet how large a set is
             count = max(1, min(ROWS_AT_ONCE, self._room // self._largest)) if self._largest else 1
             for one in find(slice(start, start + count)):
                 self._take(one)
@@ -98,7 +98,7 @@ class _Collected:
         if found.digest in self.sets:
             return
         body = None if found.digest in self._held else found.body
-        self._room -= len(body or b"")
+        self._room -= 0 if body is None else max(self._padded, len(body))
         if self._room < 0:
             raise ReplyTooLargeError
         self.sets[found.digest] = SentSet(digest=found.digest, body=body)

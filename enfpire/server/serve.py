@@ -2,6 +2,9 @@
 
 What goes wrong becomes a code and nothing else. A response goes to a list of the client that the request names,
 under the request's random id, and nowhere else; bytes that are no request are dropped.
+
+The size of a reply tells an onlooker of encrypted traffic how many sets it has, never which (`enfpire.wire.reply`). A
+refusal is shorter than any reply: its size does tell that it is one.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from enfpire.errors import Code, UnavailableError, WireError
 from enfpire.server.answer import Lookup, ReplyTooLargeError, answer
 from enfpire.wire.bundle import Serving
 from enfpire.wire.query import SEALED_CAP, Request, unseal, verified
-from enfpire.wire.reply import REPLY_CAP, Reply, Response, encode_response
+from enfpire.wire.reply import REPLY_CAP, Response, encode_response
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +59,8 @@ def serve(sealed: bytes, directory: Directory, galleries: Galleries) -> Answered
     result = _result(request, sealed, directory, galleries)
     if isinstance(result, Code):
         logger.warning("refused a query: %s", result.value)
-        response = Response(id=request.id, refusal=result.value)
-    else:
-        response = Response(id=request.id, reply=result)
-    data = encode_response(response)
-    if len(data) > REPLY_CAP:
-        data = encode_response(Response(id=request.id, refusal=Code.TOO_LARGE.value))
-    return Answered(request.client, request.id, data)
+        result = encode_response(Response(id=request.id, refusal=result.value))
+    return Answered(request.client, request.id, result)
 
 
 def _parsed(sealed: bytes) -> Request | None:
@@ -76,7 +74,7 @@ def _parsed(sealed: bytes) -> Request | None:
         return None
 
 
-def _result(request: Request, sealed: bytes, directory: Directory, galleries: Galleries) -> Reply | Code:
+def _result(request: Request, sealed: bytes, directory: Directory, galleries: Galleries) -> bytes | Code:
     secret = directory.secret(request.client)
     if secret is None:
         return Code.UNKNOWN_CLIENT
@@ -93,9 +91,9 @@ def _result(request: Request, sealed: bytes, directory: Directory, galleries: Ga
     return _looked_up(request, serving, galleries)
 
 
-def _looked_up(request: Request, serving: Serving, galleries: Galleries) -> Reply | Code:
+def _looked_up(request: Request, serving: Serving, galleries: Galleries) -> bytes | Code:
     try:
-        return answer(request.query, serving, galleries(serving))
+        reply = answer(request.query, serving, galleries(serving))
     except WireError:
         return Code.BAD_QUERY
     except ReplyTooLargeError:
@@ -103,3 +101,5 @@ def _looked_up(request: Request, serving: Serving, galleries: Galleries) -> Repl
     except UnavailableError as error:
         logger.warning("the gallery cannot be read: %s", error)
         return Code.TRY_AGAIN
+    data = encode_response(Response(id=request.id, reply=reply), serving.largest_set)
+    return data if len(data) <= REPLY_CAP else Code.TOO_LARGE

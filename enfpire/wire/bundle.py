@@ -233,7 +233,8 @@ class SignedBundle(Frozen):
 class Serving(Frozen):
     """What a candidate worker knows of a bundle; the operator's own, so that no worker parses large bundles.
 
-    `dimensions` is the length of the vectors or codes that travel (0 where group numbers do).
+    `dimensions` is the length of the vectors or codes that travel (0 where group numbers do). No candidate set has
+    more bytes than `largest_set`: replies are padded as if all had as many (0: they are not padded).
     """
 
     gallery: Name
@@ -242,11 +243,12 @@ class Serving(Frozen):
     groups: int = 0
     dimensions: int = 0
     candidates: int = 0
+    largest_set: Annotated[int, Field(ge=0)] = 0
 
 
-def serving_of(bundle: Bundle) -> Serving:
-    """The serving record of a bundle."""
-    base = Serving(gallery=bundle.gallery, version=bundle.version, kind=bundle.transform.kind)
+def serving_of(bundle: Bundle, largest_set: int = 0) -> Serving:
+    """The serving record of a bundle whose largest candidate set has so many bytes."""
+    base = Serving(gallery=bundle.gallery, version=bundle.version, kind=bundle.transform.kind, largest_set=largest_set)
     match bundle.transform:
         case Cells() as cells:
             return base.model_copy(update={"groups": cells.groups})

@@ -1,4 +1,10 @@
-"""The reply: candidate sets, each once, and which of them belongs to which row of the query."""
+"""The reply: candidate sets, each once, and which of them belongs to which row of the query.
+
+Candidate sets differ in size, and so would replies: whoever sees encrypted traffic alone could name the group. So a
+response is followed by zero bytes up to `padded_size`, which depends on how many sets and rows it has, not on which.
+They stand behind the message and not in a field of it: the length of a msgpack field has 1, 2 or 4 bytes, so that some
+sizes could not be reached. A response ends in its refusal, a text or nil, hence never in a zero byte of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +18,11 @@ from enfpire.wire.codec import MIB, decode, encode
 from enfpire.wire.query import MAX_ROWS, Digest
 
 REPLY_CAP = 256 * MIB
+
+# Bytes of a response at most: around its sets and its index, for each row, and for each body beside the body.
+AROUND_BYTES = 85
+ROW_BYTES = 52
+BODY_BYTES = 4
 
 
 class SentSet(Frozen):
@@ -53,11 +64,25 @@ class Response(Frozen):
         return self
 
 
-def encode_response(response: Response) -> bytes:
-    """Bytes of a response."""
-    return encode(response, b"R")
+def padded_size(rows: int, bodies: int, largest_set: int) -> int:
+    """Bytes that a reply to `rows` rows has at most, `bodies` of its sets with a body of up to `largest_set` bytes."""
+    return AROUND_BYTES + ROW_BYTES * rows + (BODY_BYTES + largest_set) * bodies
+
+
+def encode_response(response: Response, largest_set: int = 0) -> bytes:
+    """Bytes of a response; a reply is padded where the bytes of the gallery's largest candidate set are given.
+
+    A refusal is never padded: its size tells that it is one, and about which code.
+    """
+    data = encode(response, b"R")
+    if response.reply is None or not largest_set:
+        return data
+    bodies = sum(sent.body is not None for sent in response.reply.sets)
+    return data.ljust(padded_size(len(response.reply.index.values), bodies, largest_set), b"\0")
 
 
 def decode_response(data: bytes) -> Response:
-    """Parse a response; raises `WireError` or `TooLargeError`."""
-    return decode(data, b"R", Response, REPLY_CAP)
+    """Parse a response, whatever its padding; raises `WireError` or `TooLargeError`."""
+    # over the cap it is refused with its padding, unread
+    message = data.rstrip(b"\0") if len(data) <= REPLY_CAP else data
+    return decode(message, b"R", Response, REPLY_CAP)

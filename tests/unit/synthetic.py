@@ -20,7 +20,7 @@ from enfpire.curation.cells import CellsDraft, CellsOptions
 from enfpire.curation.entries import Enrolled
 from enfpire.curation.fit import Fit, Options, fit
 from enfpire.curation.held_out import Recipe
-from enfpire.curation.publish import draft_version, make_bundle
+from enfpire.curation.publish import draft_version, largest_set, make_bundle
 from enfpire.server.memory_gallery import MemoryLookup
 from enfpire.server.version import GalleryVersion
 from enfpire.wire.arrays import Floats, Indices, normalised
@@ -75,10 +75,11 @@ class Shop:
     signed: SignedBundle
     features: Floats
     labels: Indices
+    largest_set: int = 0
 
     @property
     def serving(self) -> Serving:
-        return serving_of(self.signed.bundle)
+        return serving_of(self.signed.bundle, self.largest_set)
 
     @property
     def lookup(self) -> MemoryLookup:
@@ -96,12 +97,12 @@ def shop(options: Options = CELLS) -> Shop:
     """60 classes, by default in five groups of 12."""
     fitted, asked = fitted_shop(options), photos(means(60, 32), 4, seed=2)
     version = draft_version(fitted)
-    digests = b""
-    if version.members is not None:
-        digests = b"".join(one.digest for one in MemoryLookup(version).by_group(range(len(version.members))))
+    sets = MemoryLookup(version).by_group(range(len(version.members or ())))
+    largest = largest_set(fitted, [len(one.body) for one in sets])
+    digests = b"".join(one.digest for one in sets)
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
     signed = sign_bundle(make_bundle(fitted, version.version, digests), key)
-    return Shop(fitted, version, signed, whiten(asked.raw, fitted.whitening), asked.labels)
+    return Shop(fitted, version, signed, whiten(asked.raw, fitted.whitening), asked.labels, largest)
 
 
 @lru_cache

@@ -51,13 +51,13 @@ def worker(redis_url: str, milvus: str, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_a_withdrawn_bundle_is_forgotten(worker: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "REMEMBERED_SECONDS", 0.5)
     desk = worker.Desk()
-    put_bundle(desk.exchange, SHOP.signed)
+    put_bundle(desk.exchange, SHOP.signed, SHOP.largest_set)
     assert desk.serving(SHOP.signed.digest) == SHOP.serving
     drop_bundle(desk.exchange, SHOP.signed.digest)
     assert desk.serving(SHOP.signed.digest) == SHOP.serving
     time.sleep(0.6)
     assert desk.serving(SHOP.signed.digest) is None
-    put_bundle(desk.exchange, SHOP.signed)
+    put_bundle(desk.exchange, SHOP.signed, SHOP.largest_set)
     assert desk.serving(SHOP.signed.digest) == SHOP.serving
 
 

@@ -213,17 +213,17 @@ def test_a_bundle_is_fetched_as_it_was_put(exchange: redis.Redis, kind: str) -> 
     signed = (shop() if kind == "cells" else shop(VectorOptions(kind="projection"))).signed
     assert fetch_bundle(exchange, signed.digest) is None
     assert fetch_serving(exchange, signed.digest) is None
-    put_bundle(exchange, signed)
+    put_bundle(exchange, signed, 4321)
     data = fetch_bundle(exchange, signed.digest)
     assert data is not None
     assert open_bundle(data, signed.key) == signed
-    assert fetch_serving(exchange, signed.digest) == serving_of(signed.bundle)
+    assert fetch_serving(exchange, signed.digest) == serving_of(signed.bundle, 4321)
     drop_bundle(exchange, signed.digest)
     assert exchange.keys() == []
 
 
 def test_a_damaged_serving_record_is_none(exchange: redis.Redis) -> None:
-    put_bundle(exchange, shop().signed)
+    put_bundle(exchange, shop().signed, 0)
     exchange.set(serving_key(shop().signed.digest), b"ENFV\x01junk")
     assert fetch_serving(exchange, shop().signed.digest) is None
 

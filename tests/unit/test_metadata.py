@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import combinations
 from math import log2
 
 import numpy as np
@@ -8,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enfpire.audit.metadata import (
-    padded,
     reply_bytes,
     reply_size_bits,
+    reply_sizes,
     request_bytes,
     request_sizes,
     size_leak,
@@ -19,7 +20,7 @@ from enfpire.audit.metadata import (
 from enfpire.client.protocol import protect
 from enfpire.leakage.channel import Channel, uniform
 from enfpire.server.answer import answer
-from enfpire.wire.reply import Response, encode_response
+from enfpire.wire.reply import Response, encode_response, padded_size
 from tests.unit.synthetic import shop
 
 
@@ -47,9 +48,9 @@ def test_a_real_reply_has_the_size_that_is_counted() -> None:
         _, query = protect(taken.features[rows], taken.signed)
         reply = answer(query, taken.serving, taken.lookup)
         lengths = [len(sent.body or b"") for sent in reply.sets]
-        assert reply_bytes(lengths, len(reply.index.values)) == len(
-            encode_response(Response(id=bytes(16), reply=reply))
-        )
+        for largest in (0, taken.largest_set):
+            sent = encode_response(Response(id=bytes(16), reply=reply), largest)
+            assert reply_bytes(lengths, len(reply.index.values), largest) == len(sent)
 
 
 def test_sets_of_one_size_say_nothing() -> None:
@@ -58,15 +59,15 @@ def test_sets_of_one_size_say_nothing() -> None:
     assert found.groups_named == found.group_prior == pytest.approx(1 / 8)
 
 
-def test_sets_of_different_sizes_name_the_group() -> None:
-    found = sizes_of_groups([5000 + number for number in range(8)])
+def test_sets_of_different_sizes_would_name_the_group() -> None:
+    found = sizes_of_groups([5000 + number for number in range(8)], padded=False)
     assert found.sizes == 8
     assert found.groups_named == pytest.approx(1)
     assert found.bits == pytest.approx(3)
 
 
 def test_two_sizes_are_one_bit() -> None:
-    found = sizes_of_groups([5000, 6000, 5000, 6000])
+    found = sizes_of_groups([5000, 6000, 5000, 6000], padded=False)
     assert found.sizes == 2
     assert found.groups_named == pytest.approx(0.5)
     assert found.bits == pytest.approx(1)
@@ -74,32 +75,47 @@ def test_two_sizes_are_one_bit() -> None:
 
 def test_padding_hides_sizes_and_costs_bytes() -> None:
     lengths = [5000, 5100, 4500, 5119]
-    assert padded(lengths, 1024) == [5120] * 4
-    found = sizes_of_groups(lengths, 1024)
+    bare, sent = reply_sizes(lengths, padded=False), reply_sizes(lengths)
+    assert min(sent) == max(sent) == padded_size(1, 1, 5119)
+    found = sizes_of_groups(lengths)
     assert (found.sizes, found.bits) == (1, 0)
-    assert found.added == pytest.approx(4 * 5120 / sum(lengths) - 1)
+    assert found.added == pytest.approx(sum(sent) / sum(bare) - 1)
+    assert sizes_of_groups(lengths, padded=False).added == 0
 
 
 def test_an_onlooker_names_a_class_no_more_often_than_the_server() -> None:
-    """Twelve classes in four groups, two of one size: the onlooker sees three values, the server four."""
+    """Twelve classes in four groups, two of one size: unpadded, the onlooker sees three values, the server four."""
     channel = Channel(uniform(12), np.eye(4)[np.arange(12) % 4])
-    found = size_leak([900, 900, 800, 700], channel)
+    found = size_leak([900, 900, 800, 700], channel, padded=False)
     assert found.classes_named == pytest.approx(3 / 12)
     assert found.groups_named == pytest.approx(3 / 4)
     assert (found.class_prior, found.group_prior) == pytest.approx((1 / 12, 1 / 4))
+    sent = size_leak([900, 900, 800, 700], channel)
+    assert (sent.classes_named, sent.groups_named) == pytest.approx((1 / 12, 1 / 4))
 
 
-@given(st.lists(st.integers(1, 3000), min_size=1, max_size=12), st.integers(1, 600))
-def test_padding_never_tells_more(lengths: list[int], block: int) -> None:
-    bare, covered = sizes_of_groups(lengths), sizes_of_groups(lengths, block)
-    assert covered.bits <= bare.bits + 1e-9
-    assert covered.groups_named <= bare.groups_named + 1e-9
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=12))
+def test_padded_replies_tell_nothing(lengths: list[int]) -> None:
+    bare, covered = sizes_of_groups(lengths, padded=False), sizes_of_groups(lengths)
+    assert covered.sizes == 1
+    assert covered.bits == pytest.approx(0, abs=1e-9)
+    assert covered.groups_named == pytest.approx(covered.group_prior)
     assert 0 <= bare.bits <= log2(len(lengths)) + 1e-9
     assert covered.added >= 0
 
 
 def test_the_total_of_a_batch_counts_sets_at_most() -> None:
-    assert reply_size_bits([10, 10, 10]) == pytest.approx(log2(3))
-    assert reply_size_bits([1, 2, 4, 8]) == pytest.approx(log2(15))
-    assert reply_size_bits([7]) == 0
-    assert reply_size_bits(list(range(1, 40))) == 39
+    assert reply_size_bits([10, 10, 10], padded=False) == pytest.approx(log2(3))
+    assert reply_size_bits([1, 2, 4, 8], padded=False) == pytest.approx(log2(15))
+    assert reply_size_bits([1, 2, 4, 8]) == 2
+    assert reply_size_bits([7], padded=False) == reply_size_bits([7]) == 0
+    assert reply_size_bits(list(range(1, 40)), padded=False) == 39
+
+
+def test_padded_replies_to_batches_tell_no_more_than_their_number_of_sets() -> None:
+    taken = shop()
+    lengths = [len(one.body) for one in taken.lookup.by_group(range(taken.serving.groups))]
+    chosen = [some for count in range(1, 6) for some in combinations(lengths, count)]
+    totals = {reply_bytes(some, len(some), taken.largest_set) for some in chosen}
+    assert log2(len(totals)) == reply_size_bits(lengths)
+    assert len({reply_bytes(some, len(some)) for some in chosen}) > 5

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from broker.milvus_lite import MilvusLiteServer
 from enfpire.curation.cells import CellsOptions
 from enfpire.curation.fit import Fit, Options, VectorOptions
+from enfpire.curation.largest import largest_around
 from enfpire.curation.publish import cards, draft_version, publish
 from enfpire.errors import UnavailableError
 from enfpire.exchange.bundles import fetch_bundle, fetch_serving
@@ -109,7 +110,8 @@ def test_what_is_published_is_what_is_served(milvus: MilvusClient, exchange: red
     data = fetch_bundle(exchange, signed.digest)
     assert data is not None
     assert open_bundle(data, KEY.public_key().public_bytes_raw()).digest == signed.digest
-    assert fetch_serving(exchange, signed.digest) == serving_of(signed.bundle)
+    served = fetch_serving(exchange, signed.digest)
+    assert served == serving_of(signed.bundle, shop(OVER).largest_set)
     assert current_version(milvus, "shop") == signed.bundle.version
     # its digests are those of the sets that workers send, which are the reference's
     cells = signed.bundle.transform
@@ -118,6 +120,8 @@ def test_what_is_published_is_what_is_served(milvus: MilvusClient, exchange: red
     sent = MilvusLookup(milvus, serving_of(signed.bundle)).by_group(groups)
     assert [one.digest for one in sent] == [cells.digest(group) for group in groups]
     assert sent == MemoryLookup(draft_version(fitted)).by_group(groups)
+    # and replies are padded to the largest of them
+    assert served.largest_set == max(len(one.body) for one in sent)
     own = np.flatnonzero(shop(OVER).groups == 0)
     assert {fitted.names[number] for number in own} <= set(decode_set(sent[0].body).names)
 
@@ -127,7 +131,9 @@ def test_a_new_version_stands_beside_the_old_one(milvus: MilvusClient, exchange:
     new = publish(shop(PROJECTION).fit, milvus, exchange, KEY, silent)
     assert current_version(milvus, "shop") == new.bundle.version
     assert set(versions(milvus, "shop")) >= {old.bundle.version, new.bundle.version}
-    assert fetch_serving(exchange, old.digest) == serving_of(old.bundle)
+    assert fetch_serving(exchange, old.digest) == serving_of(old.bundle, shop(OVER).largest_set)
+    largest = largest_around(cards(shop(PROJECTION).fit), 10)
+    assert fetch_serving(exchange, new.digest) == serving_of(new.bundle, largest)
 
 
 def test_nothing_is_on_the_exchange_before_milvus_has_all(milvus: MilvusClient, exchange: redis.Redis) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from enfpire.server.serve import Answered, serve
 from enfpire.wire.arrays import Array, Floats
 from enfpire.wire.bundle import Serving
 from enfpire.wire.query import SEALED_CAP, Groups, Query, Request, Vectors, seal
-from enfpire.wire.reply import Reply, decode_response
+from enfpire.wire.reply import Reply, decode_response, padded_size
 from tests.unit.synthetic import Shop, shop
 
 SHOP = shop()
@@ -109,6 +110,41 @@ def test_sets_that_the_client_holds_do_not_travel() -> None:
     assert again.index == first.index
 
 
+def test_replies_about_any_group_have_one_size() -> None:
+    bare = replace(SHOP, largest_set=0)
+    unpadded = {len(answered_by(bare, groups(group))) for group in range(5)}
+    padded = {len(served(sealed(groups(group))).data) for group in range(5)}
+    assert len(unpadded) > 1
+    assert padded == {padded_size(1, 1, SHOP.largest_set)}
+    assert min(padded) - max(unpadded) < 100
+
+
+@given(st.sets(st.integers(0, 4), min_size=1), st.sets(st.integers(0, 4)))
+@settings(deadline=None)
+def test_a_reply_s_size_counts_its_rows_and_its_bodies(asked: set[int], held: set[int]) -> None:
+    """Whichever groups are asked about, and whichever sets the client holds."""
+    sets = SHOP.lookup.by_group(range(5))
+    question = groups(*sorted(asked)).model_copy(update={"held": tuple(sets[group].digest for group in held)})
+    assert len(served(sealed(question)).data) == padded_size(len(asked), len(asked - held), SHOP.largest_set)
+
+
+def test_replies_about_any_vectors_have_one_size() -> None:
+    bare, rows = replace(PROJECTED, largest_set=0), range(0, 200, 10)
+    asked = [protect(PROJECTED.features[row : row + 1], PROJECTED.signed)[1] for row in rows]
+    assert len({len(answered_by(bare, one)) for one in asked}) > 1
+    assert {len(served(sealed(one)).data) for one in asked} == {padded_size(1, 1, PROJECTED.largest_set)}
+    several = sealed(query(PROJECTED, rows=200))
+    sets = len(reply(several).sets)
+    assert len(served(several).data) == padded_size(200, sets, PROJECTED.largest_set)
+
+
+def answered_by(taken: Shop, asked: Query) -> bytes:
+    """The response of a worker that serves this shop."""
+    answered = serve(sealed(asked), Directory(taken), lambda _: taken.lookup)
+    assert answered is not None
+    return answered.data
+
+
 def test_an_unknown_client_is_refused() -> None:
     assert refusal(sealed(query(), client="c10")) == Code.UNKNOWN_CLIENT
 
@@ -150,11 +186,17 @@ class Plenty:
 
 def test_sets_are_collected_no_further_than_a_reply_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("enfpire.server.answer.REPLY_CAP", 10 * 2**20)
-    serving, gallery = SHOP.serving.model_copy(update={"groups": 5000}), Plenty()
+    serving, gallery = SHOP.serving.model_copy(update={"groups": 5000, "largest_set": 0}), Plenty()
     with pytest.raises(ReplyTooLargeError):
         answer(groups(*range(4096)), serving, gallery)
     assert gallery.made == 11
     assert len(answer(groups(*range(10)), serving, Plenty()).sets) == 10
+    # padded, none of them takes less room than the largest; the first look-up asks for as many as there is room for
+    padded, gallery = serving.model_copy(update={"largest_set": 2 * 2**20}), Plenty()
+    with pytest.raises(ReplyTooLargeError):
+        answer(groups(*range(4096)), padded, gallery)
+    assert gallery.made == 6
+    assert len(answer(groups(*range(5)), padded, Plenty()).sets) == 5
     # what the client holds takes no room
     held = tuple(EncodedSet.of(group.to_bytes(4, "big") * 2**18).digest for group in range(20))
     asked = groups(*range(30)).model_copy(update={"held": held})
@@ -164,6 +206,14 @@ def test_sets_are_collected_no_further_than_a_reply_goes(monkeypatch: pytest.Mon
 def test_sets_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("enfpire.server.answer.REPLY_CAP", 100)
     assert refusal(sealed(query())) == Code.TOO_LARGE
+
+
+def test_a_reply_over_the_cap_with_its_padding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = padded_size(5, 5, SHOP.largest_set)
+    monkeypatch.setattr("enfpire.server.serve.REPLY_CAP", size - 1)
+    assert refusal(sealed(groups(0, 1, 2, 3, 4))) == Code.TOO_LARGE
+    monkeypatch.setattr("enfpire.server.serve.REPLY_CAP", size)
+    assert len(reply(sealed(groups(0, 1, 2, 3, 4))).sets) == 5
 
 
 def test_an_unknown_bundle_is_refused() -> None:

@@ -22,6 +22,7 @@ GOLDEN: dict[str, Callable[[], bytes]] = {
     "vector_request": lambda: seal(samples.vector_request(), samples.CLIENT_KEY),
     "sign_request": lambda: seal(samples.sign_request(), samples.CLIENT_KEY),
     "response": lambda: encode_response(samples.response()),
+    "padded_response": lambda: encode_response(samples.response(), largest_set=9),
     "refusal": lambda: encode_response(samples.refusal()),
     "candidate_set": lambda: encode_set(samples.candidate_set()),
     "bundle": lambda: sign_bundle(samples.bundle(), samples.OPERATOR_KEY).data,
@@ -72,7 +73,9 @@ def _frame(data: bytes) -> Iterator[Line]:
 def _body(body: bytes) -> Iterator[Line]:
     unpacker = msgpack.Unpacker(max_buffer_size=len(body))
     unpacker.feed(body)
-    return _value(body, unpacker, "")
+    yield from _value(body, unpacker, "")
+    padding = body[unpacker.tell() :]
+    yield padding, f"padding: {len(padding)} zero bytes"
 
 
 def _value(body: bytes, unpacker: msgpack.Unpacker, name: str) -> Iterator[Line]:

@@ -11,7 +11,7 @@ import pytest
 from enfpire.wire.bundle import Bundle, open_bundle, sign_bundle
 from enfpire.wire.candidates import decode_set, encode_set
 from enfpire.wire.query import Request, seal, unseal, verified
-from enfpire.wire.reply import Response, decode_response, encode_response
+from enfpire.wire.reply import Response, decode_response, encode_response, padded_size
 from tests.wire import samples
 from tests.wire.annotate import GOLDEN, annotated
 
@@ -55,6 +55,13 @@ def test_request(name: str, message: Request) -> None:
 def test_response(name: str, message: Response) -> None:
     assert encode_response(message) == golden(name)
     assert decode_response(golden(name)) == message
+
+
+def test_padded_response() -> None:
+    data = golden("padded_response")
+    assert encode_response(samples.response(), largest_set=9) == data
+    assert decode_response(data) == samples.response()
+    assert data == golden("response").ljust(padded_size(rows=3, bodies=1, largest_set=9), b"\0")
 
 
 def test_candidate_set() -> None:

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 
 from enfpire.client.match import match_set
 from enfpire.client.protocol import Pending, protect, resolve
+from enfpire.client.unknown import Unknown
 from enfpire.errors import (
     BundleError,
     CandidateSetError,
@@ -171,9 +172,9 @@ def test_requests_come_back(request: Request, key: bytes) -> None:
 
 
 @QUICK
-@given(responses)
-def test_responses_come_back(response: Response) -> None:
-    assert decode_response(encode_response(response)) == response
+@given(responses, st.integers(0, 300))
+def test_responses_come_back(response: Response, largest_set: int) -> None:
+    assert decode_response(encode_response(response, largest_set)) == response
 
 
 @QUICK
@@ -257,7 +258,9 @@ def test_every_truncation_and_any_addition(reader: str) -> None:
     data = encode(message, kind)
     assert read(reader, data) is not None
     assert all(read(reader, data[:end]) is None for end in range(len(data)))
-    assert read(reader, data + b"\0") is None
+    assert read(reader, data + b"\1") is None
+    # zero bytes are the padding of a response, and nothing else has any
+    assert read(reader, data + b"\0") == (read(reader, data) if reader == "response" else None)
 
 
 @readers
@@ -460,7 +463,7 @@ def _use_reply(reply: Reply) -> None:
 
 def _use_set(candidates: CandidateSet) -> None:
     try:
-        matches = match_set(np.eye(2, max(1, candidates.codes.shape[1]), dtype=np.float32), candidates, -1.0)
+        matches = match_set(np.eye(2, max(1, candidates.codes.shape[1]), dtype=np.float32), candidates, Unknown(-1.0))
     except CandidateSetError:
         return
     assert len(matches) == 2
