@@ -20,8 +20,8 @@ class CellsOptions(Frozen):
     """`cells`: at least `classes_per_group` classes share a message.
 
     Anchors: `anchors_each` a class, or a cell; a group is one cell, or `cells_per_group` that are far apart.
-    `anchor_dimensions` (None for all) and `int8` make the bundle smaller. Candidates are `over_ask` times a group's
-    own classes on average over photos. `slack` says how willing a client's memory is, in standard deviations of the
+    `anchor_dimensions` (None for all) and `int8` make the bundle smaller. Candidates are `over_ask` times a mean
+    group's own classes. `slack` says how willing a client's memory is, in standard deviations of the
     group scores. `most_kind` bounds the share of classes whose kind a group tells, where kinds are declared.
     """
 
@@ -108,7 +108,7 @@ def draft_cells(
     own, cells = groups
     anchors = make_anchors(features, labels, own, cells, options)
     routing = held_out_routing(held_out or [in_sample(features, labels)], own, cells, options)
-    sets = candidate_classes(routing.routed, own, options.over_ask * len(own) / (int(own.max()) + 1))
+    sets = candidate_classes(routing.routed, own, options.over_ask)
     return CellsDraft(
         groups=Array.of(own, "u4"),
         # as they are read, so packing them again changes nothing

@@ -132,7 +132,10 @@ def outcome_at(
     labels = np.concatenate([trial.labels for trial in trials])
     right, unprotected = _right(level, trials), np.concatenate([trial.unprotected for trial in trials])
     sizes = np.concatenate([_of_photos(trial, [len(one) for one in trial.sets[level]]) for trial in trials])
-    down = np.concatenate([_of_photos(trial, set_bytes(costs.classes, trial.sets[level])) for trial in trials])
+    # replies are padded to the largest set
+    down = np.concatenate(
+        [np.full(len(trial.labels), max(set_bytes(costs.classes, trial.sets[level]))) for trial in trials]
+    )
     kinds = [trial.kind_named for trial in trials if trial.kind_named is not None]
     return Outcome(
         options=options,

@@ -1,7 +1,8 @@
 """Over-asking: which other classes join a group's candidate set.
 
 A photo that is routed to the wrong group is recognised all the same if its class is in that group's set. So a set takes
-the classes whose left-out photos went there most often (softly counted), not those that merely look near.
+the classes whose left-out photos went there most often (softly counted), not those that merely look near. All sets
+hold as many classes: replies are padded to the largest.
 """
 
 from __future__ import annotations
@@ -15,25 +16,22 @@ from enfpire.wire.arrays import Indices
 Doubles = npt.NDArray[np.float64]
 
 
-def ranked_pairs(routed: Doubles, groups: Indices) -> tuple[Indices, Indices]:
-    """Pairs of a class and a group that is not its own, most rewarding first: classes (m,), groups (m,).
+def candidate_classes(routed: Doubles, groups: Indices, over_ask: float) -> tuple[Indices, ...]:
+    """Ascending class numbers of each group's candidate set: its own, and others up to `over_ask` times a mean group.
 
-    `routed` (C, G) is how probably photos of each class go to each group, `groups` (C,) is each class's own. A pair
-    is rewarded by the photos that it saves, over those that get a larger set.
+    `routed` (C, G) is how probably photos of each class go to each group, `groups` (C,) is each class's own.
     """
-    load = np.maximum(routed.mean(axis=0), 1e-12)
-    rewards = routed / load
-    rewards[np.arange(len(groups)), groups] = 0
-    classes, others = np.nonzero(rewards)
-    order = np.argsort(-rewards[classes, others], kind="stable")
-    return classes[order], others[order]
-
-
-def candidate_classes(routed: Doubles, groups: Indices, mean_candidates: float) -> tuple[Indices, ...]:
-    """Ascending class numbers of each group's candidate set: its own, and others up to `mean_candidates` a photo."""
-    load = routed.mean(axis=0)
     own = rows_by_class(groups, routed.shape[1])
-    base = float((load * [len(classes) for classes in own]).sum())
-    classes, others = ranked_pairs(routed, groups)
-    taken = base + np.cumsum(load[others]) <= mean_candidates
-    return tuple(np.sort(np.concatenate([own[group], classes[taken & (others == group)]])) for group in range(len(own)))
+    if over_ask <= 1:
+        return tuple(own)
+    wanted = round(over_ask * len(groups) / len(own))
+    return tuple(_with_others(classes, routed[:, group], wanted - len(classes)) for group, classes in enumerate(own))
+
+
+def _with_others(own: Indices, chances: Doubles, wanted: int) -> Indices:
+    rest = chances.copy()
+    rest[own] = 0
+    order = np.argsort(-rest, kind="stable")
+    # a class that never comes is no use, however much room there is
+    others = order[: max(wanted, 0)]
+    return np.sort(np.concatenate([own, others[rest[others] > 0]]))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from enfpire.client.features import whiten
+from enfpire.client.unknown import Unknown, leading_coordinates
 from enfpire.curation.anchors import Anchors
 from enfpire.curation.cells import CellsOptions, held_out_routing, in_sample, make_anchors
 from enfpire.curation.choosing import Grouping
@@ -76,7 +77,8 @@ def make_fold(enrolled: Enrolled, left_out: Bools, recipe: Recipe) -> Fold:
     before = np.arange(similarities.shape[1])[None, :] < labels[:, None]
     photos, classes = np.nonzero((similarities > own) | ((similarities == own) & before))
     unprotected = np.bincount(photos, minlength=len(labels)) == 0
-    return Fold(base, asked, labels, unprotected, own[:, 0] >= base.unknown_below, (photos, classes))
+    unknown = Unknown(base.unknown_below, leading_coordinates(similarities.shape[1]))
+    return Fold(base, asked, labels, unprotected, unknown.accepts(asked, own[:, 0]), (photos, classes))
 
 
 def try_policy(
@@ -88,7 +90,7 @@ def try_policy(
     anchors = make_anchors(fitted.features, fitted.labels, own, cells, options)
     held_out = fold.base.held_out or [in_sample(fitted.features, fitted.labels)]
     routed = held_out_routing(held_out, own, cells, options).routed
-    sets = tuple(candidate_classes(routed, own, factor * len(own) / count) for factor in factors)
+    sets = tuple(candidate_classes(routed, own, factor) for factor in factors)
     messages = anchors.scores(fold.asked).argmax(axis=1)
     channel, present = _channel(messages, fold.labels, count, declared.priors)
     kinds = None if declared.kinds is None else declared.kinds[present]

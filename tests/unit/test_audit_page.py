@@ -98,7 +98,6 @@ FINDINGS: dict[str, Any] = {
     "metadata": Metadata(request_sizes_tell=False, group_from_reply_size=0.71, bits_from_reply_size=0.9),
     "outsiders": Outsiders(auroc=figure(0.891), accepted=0.31, told_by_message=0.56),
     "walk": Walk(steps=20, walks=5000, worst=figure(0.021), mean=0.019, last=0.02, area=0.22, area_prior=0.07),
-    "area_note": "Areas are quarters of the town.",
 }
 VECTOR = policy("flat", 0.61, 1.0, transform="projection", setting="8 dimensions", groups=0)
 
@@ -193,7 +192,6 @@ def test_everything_found_is_shown_in_order() -> None:
         "1.58 bits",
         "1 kind",
         "2.1 % (1.1 to 3.1 %)",
-        "Areas are quarters of the town.",
         "68.0 % (67.0 to 69.0 %)",
         "41.4 %",
         "86.9 %",
@@ -285,7 +283,6 @@ def test_names_are_escaped() -> None:
         data=HOSTILE,
         setting=HOSTILE,
         transform=HOSTILE,
-        area_note=HOSTILE,
         attackers=(Attacked(attacker=HOSTILE, accuracy=figure(0.5), accuracy_in_five=figure(0.9)),),
     )
     text = page(report(hostile, gallery=HOSTILE))

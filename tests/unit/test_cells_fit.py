@@ -10,7 +10,7 @@ from enfpire.curation.cells import CellsDraft, CellsOptions, held_out_routing
 from enfpire.curation.entries import Enrolled
 from enfpire.curation.fit import Fit, fit
 from enfpire.curation.held_out import splits
-from enfpire.curation.over_asking import candidate_classes, ranked_pairs
+from enfpire.curation.over_asking import candidate_classes
 from enfpire.errors import UsageError
 from enfpire.wire.bundle import Cells
 from tests.unit.synthetic import CELLS, RECIPE, enrolled, means, one_thread, photos, shop
@@ -41,10 +41,8 @@ def fitted(classes: list[int], published: Fit | None = None, options: CellsOptio
 def test_a_set_takes_the_classes_whose_photos_go_astray_most() -> None:
     routed = np.array([[0.9, 0.1], [0.6, 0.4], [0.0, 1.0], [0.3, 0.7]])
     groups = np.array([0, 0, 1, 1])
-    classes, others = ranked_pairs(routed, groups)
-    assert list(zip(classes.tolist(), others.tolist(), strict=True)) == [(1, 1), (3, 0), (0, 1)]
-    assert [one.tolist() for one in candidate_classes(routed, groups, 2.0)] == [[0, 1], [2, 3]]
-    assert [one.tolist() for one in candidate_classes(routed, groups, 2.6)] == [[0, 1], [1, 2, 3]]
+    assert [one.tolist() for one in candidate_classes(routed, groups, 1)] == [[0, 1], [2, 3]]
+    assert [one.tolist() for one in candidate_classes(routed, groups, 1.5)] == [[0, 1, 3], [1, 2, 3]]
     assert [one.tolist() for one in candidate_classes(routed, groups, 99)] == [[0, 1, 3], [0, 1, 2, 3]]
 
 
@@ -55,7 +53,7 @@ def test_over_asking_costs_what_it_says(over_ask: float) -> None:
     own = [np.flatnonzero(draft.groups.values == group) for group in range(5)]
     assert all(set(mine.tolist()) <= set(sent.tolist()) for mine, sent in zip(own, draft.members, strict=True))
     assert all((np.diff(sent) > 0).all() for sent in draft.members)
-    assert 12 * over_ask - 2 < sizes.mean() < 12 * over_ask + 1
+    assert set(sizes.tolist()) == {round(12 * over_ask)}
 
 
 def test_left_out_photos_are_routed_as_new_ones_are() -> None:
