@@ -5,7 +5,6 @@ import pytest
 
 from enfpire.audit.attackers import neighbour_scores, prototype_scores, scored_attack
 from enfpire.audit.averaging import (
-    Labelled,
     class_repeats,
     means_of_classes,
     means_of_photos,
@@ -14,6 +13,7 @@ from enfpire.audit.averaging import (
     network,
     photo_repeats,
 )
+from enfpire.audit.labelled import Labelled
 from enfpire.wire.arrays import Floats
 from tests.unit.synthetic import means, photos
 
