@@ -16,7 +16,7 @@ from enfpire.curation.declared import Declared
 from enfpire.curation.equitable import equitable_groups
 from enfpire.curation.grouping import KindPenalty, Penalty, PriorPenalty, SizePenalty, regroup, total
 from enfpire.curation.held_out import Split, best_of_each
-from enfpire.errors import GalleryError
+from enfpire.errors import GalleryError, UsageError
 from enfpire.wire.arrays import Floats, Indices, normalised
 
 Grouping = tuple[Indices, Indices]
@@ -24,7 +24,11 @@ Grouping = tuple[Indices, Indices]
 
 
 def choose_groups(means: Floats, held_out: list[Split], options: CellsOptions, declared: Declared) -> Grouping:
-    """Groups of equal size for the classes with these unit means (C, d)."""
+    """Groups of equal size for the classes with these unit means (C, d).
+
+    Raises `UsageError` for wishes that cannot shape the same groups.
+    """
+    _check_wishes(options, declared)
     count = len(means) // options.classes_per_group
     if declared.transitions is not None:
         groups = equitable_groups(declared.transitions, count, similarity=means)
@@ -77,6 +81,19 @@ def keep_groups(means: Floats, kept: Indices) -> Grouping:
         _, taken = linear_sum_assignment(-nearest[:, slots])
         groups[newcomers] = slots[taken]
     return groups, groups
+
+
+def _check_wishes(options: CellsOptions, declared: Declared) -> None:
+    wishes = {
+        "transitions": declared.transitions is not None,
+        "a largest kind accuracy": declared.kinds is not None and options.most_kind < 1,
+        "priors": declared.priors is not None,
+        "cells per group": options.cells_per_group > 1,
+    }
+    wished = [name for name, wish in wishes.items() if wish]
+    # kinds and priors are penalties of one search; the others are searches of their own
+    if len(wished) > 1 and wished != ["a largest kind accuracy", "priors"]:
+        raise UsageError(f"groups cannot follow {' and '.join(wished)} at once: choose one")
 
 
 def _penalties(options: CellsOptions, declared: Declared) -> tuple[Penalty, ...]:

@@ -36,7 +36,7 @@ class PhotoSet:
         """The gallery as an operator's workspace gives it to a fit."""
         extractor = Extractor(name=self.name, weights=bytes(32), dimensions=self.gallery.shape[1])
         nothing = (None,) * len(self.names)
-        return Enrolled(self.name, self.gallery, self.gallery_labels, self.names, nothing, extractor)
+        return Enrolled("photos", self.gallery, self.gallery_labels, self.names, nothing, extractor)
 
     def without(self, outside: Indices) -> tuple[PhotoSet, Floats]:
         """The set without some classes (h,), and the raw features of their query photos."""

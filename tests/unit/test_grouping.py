@@ -14,7 +14,7 @@ from enfpire.curation.confusion import class_affinity, soft_choice
 from enfpire.curation.declared import NOTHING, Declared
 from enfpire.curation.grouping import KindPenalty, Penalty, PriorPenalty, kind_counts, regroup, swap_gains, total
 from enfpire.curation.held_out import splits
-from enfpire.errors import GalleryError
+from enfpire.errors import GalleryError, UsageError
 from enfpire.leakage.channel import Doubles
 from enfpire.wire.arrays import Indices, normalised
 from tests.unit.synthetic import RECIPE, means, photos
@@ -162,3 +162,15 @@ def test_a_new_class_joins_its_look_alikes_while_there_is_room() -> None:
 def test_a_group_without_a_class_cannot_be_kept() -> None:
     with pytest.raises(GalleryError, match="lost all"):
         keep_groups(CENTRES[:3], np.array([0, 2, 2]))
+
+
+@pytest.mark.parametrize(
+    ("options", "declared"),
+    [
+        (OPTIONS.model_copy(update={"cells_per_group": 3}), Declared(priors=np.full(60, 1 / 60))),
+        (OPTIONS.model_copy(update={"cells_per_group": 3, "most_kind": 0.5}), Declared(kinds=KINDS)),
+    ],
+)
+def test_wishes_that_exclude_each_other_are_not_dropped_silently(options: CellsOptions, declared: Declared) -> None:
+    with pytest.raises(UsageError, match="at once: choose one"):
+        choose_groups(CENTRES, [], options, declared)

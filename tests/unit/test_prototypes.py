@@ -12,12 +12,13 @@ def test_rows_by_class_is_a_partition_in_order() -> None:
     assert [rows.tolist() for rows in rows_by_class(labels, 4)] == [[1, 3, 4], [], [0, 2], []]
 
 
-def test_a_class_has_as_many_prototypes_as_it_can() -> None:
-    labels = np.array([0, 1, 1, 2, 2, 2, 2])
-    features = normalised(np.random.default_rng(0).standard_normal((7, 6)).astype(np.float32))
-    prototypes = fit_prototypes(features, labels, 3)
-    assert prototypes.owners.tolist() == [0, 1, 1, 2, 2, 2]
-    assert prototypes.codes.shape == (6, 6)
+def test_a_class_has_a_prototype_for_three_photos() -> None:
+    counts = [1, 2, 3, 6, 20]
+    labels = np.repeat(np.arange(5), counts)
+    features = normalised(np.random.default_rng(0).standard_normal((len(labels), 6)).astype(np.float32))
+    prototypes = fit_prototypes(features, labels, 4)
+    assert np.bincount(prototypes.owners).tolist() == [1, 1, 1, 2, 4]
+    assert prototypes.codes.shape == (9, 6)
 
 
 def test_prototypes_are_unit_vectors_near_what_they_stand_for() -> None:
