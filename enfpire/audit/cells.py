@@ -23,6 +23,7 @@ from enfpire.leakage.channel import (
     min_capacity,
     min_entropy_leakage,
     mutual_information,
+    prior_vulnerability,
     uniform,
     worst_posterior,
 )
@@ -64,9 +65,9 @@ def leak_of(channel: Channel, subject: Subject, kinds: Indices | None) -> Leak:
     )
 
 
-def kinds_of(messages: Indices, subject: Subject, kinds: Indices) -> Kinds:
+def kinds_of(messages: Indices, subject: Subject, kinds: Indices, prior: Doubles | None) -> Kinds:
     """How often the server names the kind."""
-    found = kind_attack(messages, subject.asked.labels, kinds, subject.serving.groups)
+    found = kind_attack(messages, subject.asked.labels, kinds, subject.serving.groups, prior=prior)
     return Kinds(accuracy=Figure(value=found.accuracy, low=found.low, high=found.high), prior=found.prior)
 
 
@@ -85,7 +86,9 @@ def batches_of(channel: Channel, random: np.random.Generator) -> tuple[Batch, ..
     )
 
 
-def repeats_of(channel: Channel, subject: Subject, random: np.random.Generator) -> dict[str, Any]:
+def repeats_of(
+    channel: Channel, subject: Subject, random: np.random.Generator, prior: Doubles | None
+) -> dict[str, Any]:
     """Different photos of one class, with and without memory, and streams of many classes, over a memory's slack."""
     assert subject.cells is not None  # noqa: S101 - for the type checker
     scores = group_scores(subject, subject.asked.vectors)
@@ -93,8 +96,13 @@ def repeats_of(channel: Channel, subject: Subject, random: np.random.Generator) 
     plain, right, labels = unprotected_right(subject), right_in_group(subject), subject.asked.labels
     trials = max(FEWEST_TRIALS, CLIENTS // subject.classes)
     without = strongest(known_channel_repeats(channel, random, trials))
-    ladder = [(factor * spread, _remembering(scores, factor * spread, labels, random, trials)) for factor in SLACKS]
-    chosen = _remembering(scores, slack, labels, random, trials)
+
+    def remembering(slack: float) -> dict[int, Repeats]:
+        client = Looking(scores.argmax(axis=1), fits_within(scores, slack), labels)
+        return strongest(learned_repeats(client, channel.classes, random, trials, prior=prior))
+
+    ladder = [(factor * spread, remembering(factor * spread)) for factor in SLACKS]
+    chosen = remembering(slack)
     streams = [mixed_streams(scores, each, right, plain, labels, random) for each, _ in ladder]
     return {
         "repeated": tuple(
@@ -102,7 +110,7 @@ def repeats_of(channel: Channel, subject: Subject, random: np.random.Generator) 
                 photos=photos,
                 memory=_figure(chosen[photos]),
                 no_memory=_figure(without[photos]),
-                bound=repeats_bound(channel.values, 1 / channel.classes, photos),
+                bound=repeats_bound(channel.values, prior_vulnerability(channel), photos),
             )
             for photos in sorted(without)
         ),
@@ -122,13 +130,6 @@ def slack_unit(subject: Subject, scores: Floats) -> float:
     """The bundle's slack, so that a ladder of it can be drawn; where that is 0, what a fit would choose."""
     assert subject.cells is not None  # noqa: S101 - for the type checker
     return subject.cells.slack or CellsOptions(classes_per_group=2).slack * float(scores.std())
-
-
-def _remembering(
-    scores: Floats, slack: float, labels: Indices, random: np.random.Generator, trials: int
-) -> dict[int, Repeats]:
-    client = Looking(scores.argmax(axis=1), fits_within(scores, slack), labels)
-    return strongest(learned_repeats(client, int(labels.max()) + 1, random, trials))
 
 
 def _figure(found: Repeats) -> Figure:

@@ -9,7 +9,9 @@ from enfpire.audit.labelled import Labelled
 from enfpire.audit.policy import Question, audit_policy
 from enfpire.audit.subject import subject_of
 from enfpire.curation.cells import CellsOptions
+from enfpire.curation.declared import Declared
 from enfpire.curation.fit import Base, Options, VectorOptions, fit_transform
+from enfpire.leakage.channel import Doubles
 
 Progress = Callable[[str], None]
 
@@ -22,12 +24,18 @@ CLASSES_PER_GROUP = (5, 10, 20, 40)
 OVER_ASK = 1.6
 
 
-def frontier(base: Base, known: Labelled, asked: Labelled, data: str, progress: Progress) -> Iterator[PolicyAudit]:
-    """Audits of one photo under each policy of `policies`; `progress` is told the name of each before it begins."""
+def frontier(
+    base: Base, known: Labelled, asked: Labelled, data: str, progress: Progress, priors: Doubles | None = None
+) -> Iterator[PolicyAudit]:
+    """Audits of one photo under each policy of `policies`; `progress` is told the name of each before it begins.
+
+    Classes weigh the same, or as declared `priors` (C,) say.
+    """
+    declared = Declared(priors=priors)
     for name, options in policies(len(base.enrolled.classes), base.fitted.features.shape[1]):
         progress(name)
         subject = subject_of(fit_transform(base, options), known, asked)
-        yield audit_policy(subject, Question(name=name, data=data, deep=False))
+        yield audit_policy(subject, Question(name=name, data=data, declared=declared, deep=False))
 
 
 def policies(classes: int, dimensions: int) -> Iterator[tuple[str, Options]]:

@@ -107,14 +107,14 @@ def _cells_findings(
         "class_groups": class_groups(subject),
     }
     if kinds is not None:
-        told = kinds_of(messages, subject, kinds)
+        told = kinds_of(messages, subject, kinds, question.declared.priors)
         rest |= {"kinds": told, "kind_accuracy": told.accuracy.value, "kind_prior": told.prior}
     linked = question.linked or (None if transitions is None else linked_by(transitions))
     if linked is not None:
         rest["walk"] = walk_of(linked, channel, messages, subject.asked.labels, question.seed)
     if question.deep and subject.classes <= MOST_SIMULATED_CLASSES:
         rest |= {"batches": batches_of(channel, random), "metadata": metadata_of(subject, channel)}
-        rest |= repeats_of(channel, subject, random)
+        rest |= repeats_of(channel, subject, random, question.declared.priors)
     return rest
 
 

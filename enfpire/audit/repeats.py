@@ -7,7 +7,7 @@ class. They are tried on other clients than they learned from, so that what was 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -37,14 +37,18 @@ class Repeats:
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """What clients asked: asked (t, n) as in `enfpire.audit.clients`, labels (t,): their class."""
+    """What clients asked: asked (t, n) as in `enfpire.audit.clients`, labels (t,): their class.
+
+    Whoever learns from them weighs every class the same, or as `prior` (C,) says.
+    """
 
     asked: Indices
     labels: Indices
+    prior: Doubles | None = None
 
     def until(self, photos: int) -> Watched:
         """The same clients after their first photos."""
-        return Watched(self.asked[:, :photos], self.labels)
+        return replace(self, asked=self.asked[:, :photos])
 
 
 Attacker = Callable[[Watched, Indices], Indices]
@@ -74,15 +78,17 @@ def learned_repeats(
     trials: int = TRIALS,
     photos: Sequence[int] = PHOTOS,
     attackers: Mapping[str, Attacker] | None = None,
+    prior: Doubles | None = None,
 ) -> tuple[Repeats, ...]:
     """Any client, `trials` a class, half of them to learn from: every attacker after every number of photos.
 
-    Classes weigh the same. The estimates approach those of attackers that know the client's true behaviour from below
-    as `trials` grow.
+    Classes weigh the same, or as `prior` (C,) says. The estimates approach those of attackers that know the client's
+    true behaviour from below as `trials` grow.
     """
     known, tested = (watch(simulate, classes, max(photos), trials // 2, random) for _ in range(2))
+    known = replace(known, prior=prior)
     return tuple(
-        _scored(number, name, attack(known.until(number), tested.until(number).asked), tested.labels)
+        _scored(number, name, attack(known.until(number), tested.until(number).asked), tested.labels, prior)
         for number in photos
         for name, attack in (ATTACKERS if attackers is None else attackers).items()
     )
@@ -105,7 +111,7 @@ def watch(simulate: Simulator, classes: int, photos: int, trials: int, random: n
 
 def by_order(known: Watched, asked: Indices) -> Indices:
     """Knows by heart in which order groups are asked for the first time; sees no clock, hence no silence."""
-    return _by_heart(Watched(_first_asked(known.asked), known.labels), _first_asked(asked))
+    return _by_heart(replace(known, asked=_first_asked(known.asked)), _first_asked(asked))
 
 
 def by_places(known: Watched, asked: Indices) -> Indices:
@@ -134,7 +140,7 @@ def by_steps(known: Watched, asked: Indices) -> Indices:
         return logs
 
     _, first, like = np.unique(asked @ _names(asked.shape[1]), return_index=True, return_inverse=True)
-    return _most_likely(first, classes, scores)[like]
+    return _most_likely(first, classes, scores, known.prior)[like]
 
 
 ATTACKERS: Mapping[str, Attacker] = {"order": by_order, "places": by_places, "steps": by_steps}
@@ -158,14 +164,15 @@ def _most_likely(
 
 
 def _by_heart(known: Watched, asked: Indices) -> Indices:
-    """The class that did this most often; class 0 for what nobody did."""
+    """The class that did this most often, times its prior; class 0 for what nobody did."""
     rows = np.concatenate([known.asked, asked])
     _, numbers = np.unique(rows @ _names(rows.shape[1]), return_inverse=True)
     classes, learned = int(known.labels.max()) + 1, len(known.asked)
     pairs, counts = np.unique(numbers[:learned] * classes + known.labels, return_counts=True)
-    rising = np.argsort(counts, kind="stable")
+    weights = counts if known.prior is None else counts * known.prior[pairs % classes]
+    rising = np.argsort(weights, kind="stable")
     favourite = np.zeros(int(numbers.max()) + 1, dtype=np.intp)
-    favourite[pairs[rising] // classes] = pairs[rising] % classes  # the last that is written is the most frequent
+    favourite[pairs[rising] // classes] = pairs[rising] % classes  # the last that is written weighs most
     return favourite[numbers[learned:]]
 
 

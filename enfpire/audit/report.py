@@ -68,7 +68,7 @@ def audit(audited: Audited, progress: Progress) -> AuditReport:
         photos=len(photos.labels),
         classes=len(fit.names),
         policy=policy,
-        frontier=tuple(frontier(base, own, asked, bundle.gallery, progress)),
+        frontier=tuple(frontier(base, own, asked, bundle.gallery, progress, audited.declared.priors)),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from enfpire.audit.findings import PolicyAudit
+from enfpire.audit.frontier import frontier
 from enfpire.audit.labelled import Labelled
 from enfpire.audit.outsider_findings import left_out, left_out_bases
 from enfpire.audit.policy import Question, audit_policy, bound_of
@@ -17,12 +18,13 @@ from enfpire.audit.walk_findings import linked_by
 from enfpire.client.features import whiten
 from enfpire.curation.cells import CellsOptions
 from enfpire.curation.declared import NOTHING, Declared
-from enfpire.curation.fit import Options, VectorOptions
+from enfpire.curation.fit import Options, VectorOptions, fit_base
 from enfpire.curation.transitions import Transitions, from_coordinates
 from tests.unit.synthetic import CELLS, RECIPE, enrolled, fitted_shop, means, one_thread, photos
 
 KNOWN, ASKED = photos(means(60, 32), 6, seed=1), photos(means(60, 32), 10, spread=0.8, seed=2)
 KINDS = np.arange(60) // 20
+PRIORS = np.arange(1, 61) ** -0.5 / (np.arange(1, 61) ** -0.5).sum()
 THIN = CellsOptions(classes_per_group=12, anchors="cell")
 
 
@@ -109,13 +111,34 @@ def test_averages_undo_noise() -> None:
 
 
 def test_declared_priors_have_their_own_bound() -> None:
-    priors = 1 / np.arange(1, 61)
-    priors /= priors.sum()
     bundle = subject().signed.bundle
     assert bound_of(bundle) == pytest.approx(5 / 60)
-    assert bound_of(bundle, priors) == pytest.approx(priors[:5].sum())
-    found = audit_policy(subject(), Question("shop", "synthetic", Declared(priors=priors), deep=False))
+    assert bound_of(bundle, PRIORS) == pytest.approx(PRIORS[:5].sum())
+
+
+def test_under_declared_priors_everything_weighs_by_them() -> None:
+    with one_thread():
+        found = audit_policy(subject(), Question("shop", "synthetic", Declared(kinds=KINDS, priors=PRIORS)))
     assert all(one.accuracy.low <= found.server_bound for one in found.attackers)
+    assert found.kind_prior == pytest.approx(PRIORS[:20].sum())
+    first = found.repeated[0]
+    assert first.bound == pytest.approx(5 * PRIORS[0])
+    assert all(one.memory.low <= one.bound and one.no_memory.low <= one.bound for one in found.repeated)
+    # with one photo there is nothing to remember, and the most popular class can be named without a message
+    assert first.memory.value == pytest.approx(first.no_memory.value, abs=0.03)
+    assert min(one.memory.value for one in found.repeated) > PRIORS[0]
+
+
+def test_the_frontier_weighs_classes_as_the_audited_policy_does() -> None:
+    drawn = [(f"{number}", each) for number, each in enumerate((CELLS, THIN))]
+    with pytest.MonkeyPatch.context() as patch, one_thread():
+        patch.setattr("enfpire.audit.frontier.policies", lambda *_: drawn)
+        base = fit_base(enrolled(KNOWN), RECIPE)
+        known, asked = (Labelled(whiten(each.raw, base.whitening), each.labels) for each in (KNOWN, ASKED))
+        weighed, plain = (list(frontier(base, known, asked, "synthetic", print, each)) for each in (PRIORS, None))
+    assert [one.server_bound for one in weighed] == pytest.approx([PRIORS[:5].sum()] * 2)
+    assert [one.server_bound for one in plain] == pytest.approx([5 / 60] * 2)
+    assert weighed[0].server_measured > plain[0].server_measured
 
 
 def test_a_clients_stream_is_followed_photo_by_photo() -> None:
