@@ -185,8 +185,9 @@ TransformSpec = Annotated[Cells | Projection | Noise | Sign | Identity, Field(di
 class Bundle(Frozen):
     """What a client needs to protect and to resolve.
 
-    `version` names the gallery version; `classes` is how many classes it has; a photo whose best similarity is
-    below `unknown_below` shows none of them. `figures` are what the policy reached when it was fitted.
+    `version` names the gallery version; `classes` is how many classes it has; a photo whose score
+    (`enfpire.client.unknown`) is below `unknown_below` shows none of them. `figures` are what the policy reached when
+    it was fitted.
     """
 
     gallery: Name

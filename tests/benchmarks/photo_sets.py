@@ -78,23 +78,25 @@ def _extracted(folder: Path, names: tuple[str, ...]) -> tuple[Floats, Indices, t
     return raw, labels, tuple(path.name for path in paths)
 
 
-def synthetic_set(classes: int, dimensions: int, spread: float, each: int = 4, seed: int = 0) -> PhotoSet:
+def synthetic_set(
+    classes: int, dimensions: int, spread: float, each: int = 4, asked: int = 4, seed: int = 0
+) -> PhotoSet:
     """S(C, D, w): mu_c = 0.9 s_j(c) + 0.6 e_c, with s_j, e_c ~ N(0, I) and j(c) uniform over C/50 values.
 
-    A photo is normalise(mu_c + 0.75 w e); `each` gallery photos and as many query photos a class.
+    A photo is normalise(mu_c + 0.75 w e), e ~ N(0, I); `each` gallery photos and `asked` query photos a class.
     """
     random = np.random.default_rng(seed)
     families = max(classes // 50, 1)
     shared = random.standard_normal((families, dimensions))[random.integers(families, size=classes)]
     centres = 0.9 * shared + 0.6 * random.standard_normal((classes, dimensions))
-    labels = np.repeat(np.arange(classes), each)
+    owners, queries = np.repeat(np.arange(classes), each), np.repeat(np.arange(classes), asked)
 
-    def shots() -> Floats:
+    def shots(labels: Indices) -> Floats:
         noise = random.standard_normal((len(labels), dimensions))
         return normalised((centres[labels] + 0.75 * spread * noise).astype(np.float32))
 
     names = tuple(f"class {number:06}" for number in range(classes))
-    return PhotoSet(f"S({classes}, {dimensions}, {spread:g})", names, shots(), labels, shots(), labels)
+    return PhotoSet(f"S({classes}, {dimensions}, {spread:g})", names, shots(owners), owners, shots(queries), queries)
 
 
 def grocery_kinds(names: tuple[str, ...]) -> Indices:
