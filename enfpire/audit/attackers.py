@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from enfpire.audit.measures import balanced_mean
 from enfpire.leakage.channel import Channel, Doubles, message_counts, smoothed
-from enfpire.leakage.intervals import balanced_interval
+from enfpire.leakage.intervals import balanced_interval, balanced_mean
 from enfpire.wire.arrays import Floats, Indices, normalised
 
 NEIGHBOURS = 5

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from enfpire.audit.measures import placements
 from enfpire.leakage.channel import Channel, Doubles
 from enfpire.leakage.intervals import balanced_mean_interval
 from enfpire.leakage.repeats import batch_bits, draw_messages_of
@@ -100,19 +101,13 @@ def _rates(messages: Doubles, sent: Bools, photos: int) -> Doubles:
 
 def _auc(scores: Doubles, inside: Bools) -> float:
     """Mean over classes, of those that are in some batches and not in others, of the area under the ROC curve."""
-    found = [_area(scores[:, column], inside[:, column]) for column in np.flatnonzero(_mixed(inside))]
+    found = [
+        placements(scores[inside[:, column], column], scores[~inside[:, column], column]).mean()
+        for column in np.flatnonzero(_mixed(inside))
+    ]
     return float(np.mean(found)) if found else 0.5
 
 
 def _mixed(inside: Bools) -> Bools:
     mixed: Bools = np.logical_and(inside.any(axis=0), ~inside.all(axis=0))
     return mixed
-
-
-def _area(scores: Doubles, positive: Bools) -> float:
-    """Area under the ROC curve, ties counting half (Mann, Whitney, 1947)."""
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    ones = int(positive.sum())
-    above = float(ranks[positive].sum()) - ones * (ones + 1) / 2
-    return above / (ones * (len(scores) - ones))

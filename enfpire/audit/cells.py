@@ -12,7 +12,7 @@ from enfpire.audit.clients import Looking
 from enfpire.audit.findings import Batch, Figure, Kinds, Leak, Remembered, Repeated
 from enfpire.audit.kinds import kind_attack
 from enfpire.audit.repeats import Repeats, known_channel_repeats, learned_repeats, strongest
-from enfpire.audit.streams import fits_within, mixed_streams
+from enfpire.audit.streams import mixed_streams
 from enfpire.audit.subject import Subject, group_scores, right_in_group, unprotected_right
 from enfpire.curation.cells import CellsOptions
 from enfpire.leakage.anonymity import anonymity, label_diversity
@@ -98,7 +98,7 @@ def repeats_of(
     without = strongest(known_channel_repeats(channel, random, trials))
 
     def remembering(slack: float) -> dict[int, Repeats]:
-        client = Looking(scores.argmax(axis=1), fits_within(scores, slack), labels)
+        client = Looking(scores, slack, labels)
         return strongest(learned_repeats(client, channel.classes, random, trials, prior=prior))
 
     ladder = [(factor * spread, remembering(factor * spread)) for factor in SLACKS]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from enfpire.leakage.channel import Channel
 from enfpire.leakage.repeats import SILENCE, draw_messages_of, remembered
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Floats, Indices
 
 Bools = npt.NDArray[np.bool_]
 
@@ -52,23 +52,41 @@ class Remembering:
 class Looking:
     """Looks first into the sets that it holds, and asks for the photo's group only where none of them fits.
 
-    groups (p,): the group of each labelled photo; fits (p, G): whether the client would take its answer for the photo
-    from the set of that group, held without being asked for; labels (p,). Photos of a class come at random, again and
-    again where `photos` are more than it has. A group that is held is not asked for again.
+    scores (p, G) of each labelled photo; a set that is held is taken for a photo whose score of its group is within
+    `slack` of the best; labels (p,). Photos of a class come at random, again and again where `photos` are more than it
+    has.
     """
 
-    groups: Indices
-    fits: Bools
+    scores: Floats
+    slack: float
     labels: Indices
 
     def __call__(self, label: int, photos: int, trials: int, random: np.random.Generator) -> Indices:
         """Observations (trials, photos)."""
-        drawn = random.choice(np.flatnonzero(self.labels == label), (trials, photos))
-        asked: Indices = np.full((trials, photos), SILENCE, dtype=np.intp)
-        held = np.zeros((trials, self.fits.shape[1]), dtype=bool)
-        for place, rows in enumerate(drawn.T):
-            groups = self.groups[rows]
-            silent = (held & self.fits[rows]).any(axis=1) | held[np.arange(trials), groups]
-            asked[~silent, place] = groups[~silent]
-            held[~silent, groups[~silent]] = True
-        return asked
+        own = self.scores[self.labels == label]
+        return follow(own, fits_within(own, self.slack), random.choice(len(own), (trials, photos)))[0]
+
+
+def fits_within(scores: Floats, slack: float) -> Bools:
+    """Which groups a client would take for each photo, were their sets held: scores (n, G), result (n, G)."""
+    fits: Bools = scores >= scores.max(axis=1, keepdims=True) - np.float32(slack)
+    return fits
+
+
+def follow(scores: Floats, fits: Bools, rows: Indices) -> tuple[Indices, Indices]:
+    """What clients ask (t, n), -1 for silence, and whose set answers (t, n), for photos `rows` (t, n) of scores (p, G).
+
+    A client takes the best of the groups that it holds and that fit; only where there is none it asks for the best of
+    all.
+    """
+    trials, best = np.arange(len(rows)), scores.argmax(axis=1)
+    held = np.zeros((len(rows), scores.shape[1]), dtype=bool)
+    asked, answering = np.full(rows.shape, SILENCE), np.empty(rows.shape, np.intp)
+    for place, photos in enumerate(rows.T):
+        possible = held & fits[photos]
+        silent = possible.any(axis=1)
+        known = np.where(possible, scores[photos], -np.inf).argmax(axis=1)
+        answering[:, place] = np.where(silent, known, best[photos])
+        asked[~silent, place] = answering[~silent, place]
+        held[trials, answering[:, place]] = True
+    return asked, answering

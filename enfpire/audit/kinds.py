@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from enfpire.audit.attackers import cross_fits
-from enfpire.audit.measures import balanced_mean
 from enfpire.leakage.channel import Channel, Doubles, message_counts, of_kinds, posterior_vulnerability, smoothed
-from enfpire.leakage.intervals import balanced_interval
+from enfpire.leakage.intervals import balanced_interval, balanced_mean
 from enfpire.wire.arrays import Indices
 
 

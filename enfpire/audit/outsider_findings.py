@@ -45,7 +45,7 @@ def _told(subject: Subject, inside: Exchanged, outside: Exchanged) -> float:
     if subject.cells is None:
         return 0.5
     known, strange = (np.asarray(found.messages, np.intp) for found in (inside, outside))
-    return group_leak(known, strange, subject.serving.groups).told.accuracy
+    return group_leak(known, strange, subject.serving.groups).accuracy
 
 
 def left_out_bases(enrolled: Enrolled, count: int, recipe: Recipe, draws: int = DRAWS) -> list[tuple[Indices, Base]]:

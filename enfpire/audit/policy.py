@@ -10,7 +10,6 @@ import numpy as np
 from enfpire.audit.attackers import Attack, bayes_accuracy
 from enfpire.audit.cells import batches_of, cells_attacks, kinds_of, leak_of, repeats_of
 from enfpire.audit.findings import Attacked, Figure, Outsiders, PolicyAudit
-from enfpire.audit.measures import balanced_mean
 from enfpire.audit.message_findings import averaged_of, inverted_of, metadata_of
 from enfpire.audit.subject import Exchanged, Subject, exchange, unprotected_right
 from enfpire.audit.vectors import vector_attacks
@@ -19,7 +18,8 @@ from enfpire.curation.cells import CellsDraft
 from enfpire.curation.declared import NOTHING, Declared
 from enfpire.leakage.channel import Channel, Doubles, channel_of
 from enfpire.leakage.guarantee import CellsGuarantee, efficiency, guarantee_of
-from enfpire.leakage.intervals import balanced_interval
+from enfpire.leakage.intervals import balanced_interval, balanced_mean
+from enfpire.wire.arrays import Floats, Indices
 from enfpire.wire.bundle import Bundle, Cells, Identity, Noise, Projection, Sign
 
 # Beyond, an attack that simulates clients of every class takes longer than it tells.
@@ -75,7 +75,7 @@ def _plain_findings(
         "groups": subject.serving.groups,
         "candidates": candidates,
         "bundle_bytes": len(subject.signed.data),
-        "bundle_only_accuracy": bundle_only_accuracy(subject),
+        "bundle_only_accuracy": bundle_only_accuracy(subject.signed.bundle, subject.asked.vectors, labels),
         "unprotected_accuracy": without,
         "user_accuracy": user,
         "user": _figure(user, balanced_interval(found.right, labels, priors)),
@@ -143,13 +143,16 @@ def class_groups(subject: Subject) -> tuple[int, ...]:
     return tuple(draft.groups.values.tolist()) if isinstance(draft, CellsDraft) else ()
 
 
-def bundle_only_accuracy(subject: Subject) -> float:
-    """What a client could recognise from the bundle alone: from its anchors, had it seen labelled photos."""
-    if subject.cells is None:
-        return 1 / subject.classes
-    anchors = subject.cells.anchors.floats()
-    nearest = (subject.asked.vectors[:, : anchors.shape[1]] @ anchors.T).argmax(axis=1)
-    return bayes_accuracy(nearest, subject.asked.labels, len(anchors))
+def bundle_only_accuracy(bundle: Bundle, features: Floats, labels: Indices) -> float:
+    """What a client could recognise from the bundle alone: from its anchors, had it seen labelled photos.
+
+    features (n, d) of photos with labels (n,); anchors may have fewer dimensions.
+    """
+    if not isinstance(bundle.transform, Cells):
+        return 1 / bundle.classes
+    anchors = bundle.transform.anchors.floats()
+    nearest = (features[:, : anchors.shape[1]] @ anchors.T).argmax(axis=1)
+    return bayes_accuracy(nearest, labels, len(anchors))
 
 
 def setting_of(bundle: Bundle) -> str:

@@ -13,9 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from enfpire.audit.clients import Forgetful, Simulator
-from enfpire.audit.measures import balanced_accuracy
 from enfpire.leakage.channel import Channel, Doubles
-from enfpire.leakage.intervals import balanced_interval
+from enfpire.leakage.intervals import balanced_interval, balanced_mean
 from enfpire.leakage.repeats import SILENCE, in_order, likelihoods
 from enfpire.wire.arrays import Indices
 
@@ -149,7 +148,7 @@ ATTACKERS: Mapping[str, Attacker] = {"order": by_order, "places": by_places, "st
 def _scored(photos: int, attacker: str, guess: Indices, labels: Indices, prior: Doubles | None = None) -> Repeats:
     right = guess == labels
     low, high = balanced_interval(right, labels, prior)
-    return Repeats(photos, attacker, balanced_accuracy(right, labels, prior), low, high)
+    return Repeats(photos, attacker, balanced_mean(right, labels, prior), low, high)
 
 
 def _most_likely(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enfpire.audit.clients import Bools
+from enfpire.audit.clients import fits_within, follow
 from enfpire.leakage.channel import Doubles
 from enfpire.leakage.repeats import SILENCE
 from enfpire.wire.arrays import Floats, Indices
@@ -21,12 +21,6 @@ class Streamed:
 
     retention: float
     asked: float
-
-
-def fits_within(scores: Floats, slack: float) -> Bools:
-    """Which groups a client would take for each photo, were their sets held: scores (n, G), result (n, G)."""
-    fits: Bools = scores >= scores.max(axis=1, keepdims=True) - np.float32(slack)
-    return fits
 
 
 def mixed_streams(
@@ -51,22 +45,3 @@ def draw_rows(labels: Indices, shape: tuple[int, int], random: np.random.Generat
     within = (random.random(shape) * counts[classes]).astype(np.intp)
     drawn: Indices = order[(np.cumsum(counts) - counts)[classes] + within]
     return drawn
-
-
-def follow(scores: Floats, fits: Bools, rows: Indices) -> tuple[Indices, Indices]:
-    """What clients ask (t, n), -1 for silence, and whose set answers (t, n), for photos `rows` (t, n) of scores (p, G).
-
-    A client takes the best of the groups that it holds and that fit; only where there is none it asks for the best of
-    all.
-    """
-    trials = np.arange(len(rows))
-    held = np.zeros((len(rows), scores.shape[1]), dtype=bool)
-    asked, answering = np.full(rows.shape, SILENCE), np.empty(rows.shape, np.intp)
-    for place, photos in enumerate(rows.T):
-        possible = held & fits[photos]
-        silent = possible.any(axis=1)
-        known = np.where(possible, scores[photos], -np.inf).argmax(axis=1)
-        answering[:, place] = np.where(silent, known, scores[photos].argmax(axis=1))
-        asked[~silent, place] = answering[~silent, place]
-        held[trials, answering[:, place]] = True
-    return asked, answering

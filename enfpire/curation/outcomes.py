@@ -14,7 +14,7 @@ from enfpire.curation.policies import ROUNDING, Targets
 from enfpire.curation.pricing import set_bytes
 from enfpire.curation.trials import Bools, Trial
 from enfpire.leakage.channel import Doubles
-from enfpire.leakage.intervals import balanced_interval
+from enfpire.leakage.intervals import balanced_interval, balanced_mean
 from enfpire.wire.arrays import Indices
 from enfpire.wire.candidates import CandidateSet
 
@@ -140,11 +140,11 @@ def outcome_at(
     return Outcome(
         options=options,
         groups=costs.groups,
-        unprotected_accuracy=weighted_mean(unprotected, labels, priors),
-        user_accuracy=weighted_mean(right, labels, priors),
+        unprotected_accuracy=balanced_mean(unprotected, labels, priors),
+        user_accuracy=balanced_mean(right, labels, priors),
         retention=retention_of(right, unprotected, labels, priors),
-        candidates=weighted_mean(sizes, labels, priors),
-        bytes_down=weighted_mean(down, labels, priors),
+        candidates=balanced_mean(sizes, labels, priors),
+        bytes_down=balanced_mean(down, labels, priors),
         bytes_up=costs.bytes_up,
         bundle_bytes=costs.bundle_bytes,
         server_bound=costs.server_bound,
@@ -170,25 +170,17 @@ def cheapest_first(tried: Sequence[Outcome], targets: Targets) -> list[Outcome]:
 def retention_at(level: int, trials: Sequence[Trial], priors: Doubles | None) -> float:
     """Retention on all trials under over-asking number `level`."""
     labels = np.concatenate([trial.labels for trial in trials])
-    without = weighted_mean(np.concatenate([trial.unprotected for trial in trials]), labels, priors)
-    return weighted_mean(_right(level, trials), labels, priors) / max(without, _TINY)
+    without = balanced_mean(np.concatenate([trial.unprotected for trial in trials]), labels, priors)
+    return balanced_mean(_right(level, trials), labels, priors) / max(without, _TINY)
 
 
 def _right(level: int, trials: Sequence[Trial]) -> Bools:
     return np.concatenate([trial.right[level] for trial in trials])
 
 
-def weighted_mean(values: Bools | Doubles, labels: Indices, priors: Doubles | None) -> float:
-    """Mean over classes of their photos' mean, each class the same or as priors (C,) say; values (n,), labels (n,)."""
-    counts = np.bincount(labels)
-    present = counts > 0
-    means = np.bincount(labels, weights=values.astype(np.float64))[present] / counts[present]
-    return float(np.average(means, weights=None if priors is None else priors[: len(counts)][present]))
-
-
 def accuracy_of(right: Bools, labels: Indices, priors: Doubles | None) -> Estimate:
     """Accuracy and its interval."""
-    return Estimate(weighted_mean(right, labels, priors), *balanced_interval(right, labels, priors))
+    return Estimate(balanced_mean(right, labels, priors), *balanced_interval(right, labels, priors))
 
 
 def retention_of(right: Bools, unprotected: Bools, labels: Indices, priors: Doubles | None) -> Estimate:
@@ -201,7 +193,7 @@ def retention_of(right: Bools, unprotected: Bools, labels: Indices, priors: Doub
     lost, gained = (
         accuracy_of(one & ~other, labels, priors) for one, other in ((unprotected, right), (right, unprotected))
     )
-    whole = max(weighted_mean(unprotected, labels, priors), _TINY)
+    whole = max(balanced_mean(unprotected, labels, priors), _TINY)
     value = 1 - (lost.value - gained.value) / whole
     below = sqrt((lost.high - lost.value) ** 2 + (gained.value - gained.low) ** 2) / whole
     above = sqrt((lost.value - lost.low) ** 2 + (gained.high - gained.value) ** 2) / whole

@@ -27,6 +27,18 @@ def wilson(successes: float, total: float, z: float = Z) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def balanced_mean(values: npt.NDArray[np.bool_] | Doubles, labels: Indices, prior: Doubles | None = None) -> float:
+    """Mean over classes of the mean of their photos' values, every class weighing the same, or as `prior` (C,) says.
+
+    values (n,), labels (n,): classes without photos do not count.
+    """
+    counts = np.bincount(labels)
+    sums = np.bincount(labels, weights=values.astype(np.float64))
+    present = counts > 0
+    weights = None if prior is None else prior[: len(counts)][present]
+    return float(np.average(sums[present] / counts[present], weights=weights))
+
+
 def balanced_interval(
     right: npt.NDArray[np.bool_] | Doubles, labels: Indices, prior: Doubles | None = None, z: float = Z
 ) -> tuple[float, float]:

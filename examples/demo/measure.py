@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from enfpire.audit.attackers import bayes_accuracy, nearest_prototype_accuracy, neighbours_accuracy
-from enfpire.audit.measures import balanced_accuracy, balanced_mean
+from enfpire.audit.policy import bundle_only_accuracy
 from enfpire.client.features import whiten
 from enfpire.client.recognition import Recognition
 from enfpire.curation.fit import Fit
 from enfpire.curation.held_out import class_similarities
 from enfpire.leakage.guarantee import CellsGuarantee, efficiency, guarantee_of
+from enfpire.leakage.intervals import balanced_mean
 from enfpire.wire.arrays import Floats, Indices
 from enfpire.wire.bundle import Bundle, Cells, Projection
 
@@ -42,7 +43,7 @@ def figures(fit: Fit, bundle: Bundle, truth: Truth, found: dict[str, Recognition
     right = np.array([found[photo].name == name for photo, name in zip(truth.photos, names, strict=True)])
     plain = np.array([unprotected[photo] == name for photo, name in zip(truth.photos, names, strict=True)])
     counts = np.array([float(len(found[photo].candidates)) for photo in truth.photos])
-    user, without = balanced_accuracy(right, truth.labels), balanced_accuracy(plain, truth.labels)
+    user, without = balanced_mean(right, truth.labels), balanced_mean(plain, truth.labels)
     candidates = balanced_mean(counts, truth.labels)
     guarantee = guarantee_of(bundle)
     bound = 1.0 if guarantee is None else guarantee.bound
@@ -75,11 +76,3 @@ def server_accuracy(fit: Fit, bundle: Bundle, truth: Truth, found: dict[str, Rec
         nearest_prototype_accuracy(sent, truth.labels, prototypes.features @ basis, prototypes.owners),
         neighbours_accuracy(sent, truth.labels, known, truth.gallery_labels),
     )
-
-
-def bundle_only_accuracy(bundle: Bundle, features: Floats, labels: Indices) -> float:
-    """What a client could recognise from the bundle alone: from its anchors, had it seen labelled photos."""
-    if not isinstance(bundle.transform, Cells):
-        return 1 / bundle.classes
-    anchors = bundle.transform.anchors.floats()
-    return bayes_accuracy((features @ anchors.T).argmax(axis=1), labels, len(anchors))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from enfpire.audit.attackers import bayes_accuracy, nearest_prototype_accuracy, neighbours_accuracy
-from enfpire.audit.measures import balanced_accuracy, balanced_mean
 from enfpire.client.features import whiten
 from enfpire.client.protocol import protect
 from enfpire.curation.prototypes import fit_prototypes
 from enfpire.leakage.guarantee import CellsGuarantee, guarantee_of
+from enfpire.leakage.intervals import balanced_mean
 from enfpire.wire.arrays import Indices, normalised
 from tests.unit.synthetic import means, photos, shop
 
@@ -26,7 +26,7 @@ def noise_of(classes: int, each: int, chance: float) -> float:
 
 def test_every_class_weighs_the_same() -> None:
     labels = np.array([0, 0, 0, 0, 1, 3])
-    assert balanced_accuracy(np.array([True, True, True, False, False, True]), labels) == pytest.approx(1.75 / 3)
+    assert balanced_mean(np.array([True, True, True, False, False, True]), labels) == pytest.approx(1.75 / 3)
     assert balanced_mean(np.array([1.0, 1.0, 2.0, 4.0, 10.0, 3.0]), labels) == pytest.approx((2 + 10 + 3) / 3)
 
 

@@ -74,7 +74,7 @@ def test_a_memory_does_not_hide_it() -> None:
     caught = {}
     for router in (honest, leaky):
         messages = router(features)
-        client = Looking(messages, np.zeros((len(labels), GROUPS), bool), labels)
+        client = Looking(np.eye(GROUPS, dtype=np.float32)[messages], 0.0, labels)
         caught[router] = strongest(learned_repeats(client, CLASSES, np.random.default_rng(1), 400, (20,)))[20]
     assert caught[leaky].low > 2 * caught[honest].high
 

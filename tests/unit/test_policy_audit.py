@@ -7,12 +7,13 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from enfpire.audit.clients import fits_within, follow
 from enfpire.audit.findings import PolicyAudit
 from enfpire.audit.frontier import frontier
 from enfpire.audit.labelled import Labelled
 from enfpire.audit.outsider_findings import left_out, left_out_bases
-from enfpire.audit.policy import Question, audit_policy, bound_of
-from enfpire.audit.streams import draw_rows, fits_within, follow, mixed_streams
+from enfpire.audit.policy import Question, audit_policy, bound_of, bundle_only_accuracy
+from enfpire.audit.streams import draw_rows, mixed_streams
 from enfpire.audit.subject import Subject, group_scores, right_in_group, subject_of, unprotected_right
 from enfpire.audit.walk_findings import linked_by
 from enfpire.client.features import whiten
@@ -67,6 +68,12 @@ def test_a_thin_bundle_says_nothing_by_itself_and_a_fat_one_all() -> None:
     thin, fat = audited(THIN, deep=False), audited()
     assert thin.bundle_only_accuracy < 0.12
     assert fat.bundle_only_accuracy > 0.7
+
+
+def test_a_bundle_whose_anchors_have_few_dimensions_recognises_less() -> None:
+    one = subject(CellsOptions(classes_per_group=12, anchors="class", anchor_dimensions=6))
+    found = bundle_only_accuracy(one.signed.bundle, one.asked.vectors, one.asked.labels)
+    assert 0.12 < found < audited().bundle_only_accuracy
 
 
 def test_kinds_are_told_by_look_alike_groups_as_the_channel_says() -> None:

@@ -20,6 +20,8 @@ from tests.unit.synthetic import means, photos
 
 EXTRACTOR = Extractor(name="synthetic", weights=bytes(32), dimensions=32)
 CLASSES = 20
+# Room for few anchors a cell: no policy that needs more is tried, for that takes a while.
+SMALL = 3_450
 
 
 def add(folder: Path, classes: range) -> None:
@@ -153,12 +155,13 @@ def test_transitions_and_kinds_are_two_wishes(workspace: Path) -> None:
 
 
 def test_a_calibration_fits_what_it_found(workspace: Path) -> None:
-    done = call("calibrate", workspace, "--max-server-accuracy", 0.2, "--min-retention", 0.9, "--json")
+    targets = ["--max-server-accuracy", 0.2, "--min-retention", 0.9, "--max-bundle-bytes", SMALL]
+    done = call("calibrate", workspace, *targets, "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["met"]
     assert found["misses"] == {}
-    assert found["targets"] == {"max_server_accuracy": 0.2, "min_retention": 0.9}
+    assert found["targets"] == {"max_server_accuracy": 0.2, "min_retention": 0.9, "max_bundle_bytes": SMALL}
     fit = newest(workspace)
     assert fit.options.model_dump() == found["policy"]["options"]
     assert fit.figures["retention"] == found["policy"]["retention"]["value"]
@@ -167,7 +170,8 @@ def test_a_calibration_fits_what_it_found(workspace: Path) -> None:
 
 
 def test_a_calibration_that_finds_nothing_shows_the_nearest_and_saves_nothing(workspace: Path) -> None:
-    failed = call("calibrate", workspace, "--max-server-accuracy", 0.05, "--min-retention", 0.9)
+    targets = ["--max-server-accuracy", 0.05, "--min-retention", 0.9, "--max-bundle-bytes", SMALL]
+    failed = call("calibrate", workspace, *targets)
     assert isinstance(failed.exception, GalleryError)
     assert "no policy meets all targets; the nearest misses max_server_accuracy 0.05 with 0.1" in str(failed.exception)
     assert "nearest" in failed.output
@@ -177,7 +181,8 @@ def test_a_calibration_that_finds_nothing_shows_the_nearest_and_saves_nothing(wo
 
 
 def test_a_dry_run_saves_nothing(workspace: Path) -> None:
-    done = call("calibrate", workspace, "--max-server-accuracy", 0.2, "--min-retention", 0.5, "--dry-run")
+    targets = ["--max-server-accuracy", 0.1, "--min-retention", 0.5, "--max-bundle-bytes", SMALL]
+    done = call("calibrate", workspace, *targets, "--dry-run")
     assert done.exit_code == 0, done.output
     assert "chosen" in done.output
     assert "nothing was saved" in done.output

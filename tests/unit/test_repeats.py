@@ -172,8 +172,8 @@ def test_an_order_is_seen_without_a_clock() -> None:
 
 def test_a_client_looks_into_the_sets_that_it_holds() -> None:
     """Photo 0 goes to group 0 and fits its set; photo 1 goes to group 1, and fits both."""
-    fits = np.array([[True, False, False], [True, True, False]])
-    client = Looking(np.array([0, 1]), fits, np.array([0, 0]))
+    scores = np.array([[1, 0.7, 0], [0.9, 1, 0]], np.float32)
+    client = Looking(scores, 0.2, np.array([0, 0]))
     asked = client(0, 12, 4000, np.random.default_rng(2))
     first = asked[:, 0]
     assert abs((first == 0).mean() - 0.5) < 0.05
@@ -184,10 +184,10 @@ def test_a_client_looks_into_the_sets_that_it_holds() -> None:
     assert not (later == 1).any()
 
 
-def test_a_client_that_never_finds_a_fit_asks_as_one_that_remembers() -> None:
+def test_a_client_without_slack_asks_as_one_that_remembers() -> None:
     labels = np.repeat([0, 1], 5)
     groups = np.random.default_rng(3).integers(0, 3, 10)
-    client = Looking(groups, np.zeros((10, 3), bool), labels)
+    client = Looking(np.eye(3, dtype=np.float32)[groups], 0.0, labels)
     asked = client(1, 6, 3, np.random.default_rng(4))
     drawn = np.random.default_rng(4).choice(np.arange(5, 10), (3, 6))
     assert np.array_equal(asked, remembered(groups[drawn]))
@@ -198,7 +198,7 @@ def test_looking_first_tells_less() -> None:
     random = np.random.default_rng(5)
     labels = np.repeat(np.arange(30), 10)
     groups = np.where(random.random(300) < 0.7, labels % 5, random.integers(0, 5, 300))
-    willing, wary = (Looking(groups, np.full((300, 5), fits), labels) for fits in (True, False))
+    willing, wary = (Looking(np.eye(5, dtype=np.float32)[groups], slack, labels) for slack in (1.0, 0.0))
     found = [
         strongest(learned_repeats(client, 30, random, 600, (1, 10)))[photos].accuracy
         for client, photos in ((willing, 1), (willing, 10), (wary, 10))
