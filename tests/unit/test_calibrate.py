@@ -41,21 +41,26 @@ from tests.unit.synthetic import RECIPE, Photos, enrolled, means, one_thread, ph
 
 CLASSES = 48
 RUNGS = (Rung("cell", 1, 12), Rung("cell", 1), Rung("class", 1), Rung("class", 2, int8=False))
+FEW = RUNGS[1:3]
 MEANS = means(CLASSES, 32)
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 MODEST = Targets(max_server_accuracy=0.1, min_retention=0.97)
 
 
 def calibrated(
-    targets: Targets, declared: Declared = NOTHING, published: Fit | None = None, each: int = 7
+    targets: Targets,
+    declared: Declared = NOTHING,
+    published: Fit | None = None,
+    each: int = 7,
+    rungs: Sequence[Rung] = FEW,
 ) -> Calibration:
     with one_thread():
-        return calibrate(enrolled(photos(MEANS, each)), targets, declared, RECIPE, published, RUNGS)
+        return calibrate(enrolled(photos(MEANS, each)), targets, declared, RECIPE, published, rungs)
 
 
 @lru_cache
 def modest() -> Calibration:
-    return calibrated(MODEST)
+    return calibrated(MODEST, rungs=RUNGS)
 
 
 def fitted(found: Calibration) -> Fit:
@@ -124,7 +129,7 @@ def test_the_server_reaches_its_bound_and_no_more() -> None:
 
 
 def test_the_same_photos_make_the_same_calibration() -> None:
-    again = calibrated(MODEST)
+    again = calibrated(MODEST, rungs=RUNGS)
     assert again.chosen == modest().chosen
     assert encode_fit(fitted(again)) == encode_fit(fitted(modest()))
 
@@ -156,7 +161,7 @@ def test_bytes_that_do_not_suffice_are_missed_by_little() -> None:
 def test_a_bundle_that_must_be_small_is() -> None:
     most = modest().chosen.bundle_bytes - 1
     asked = Targets(max_server_accuracy=0.1, min_retention=0.5, max_bundle_bytes=most)
-    found = calibrated(asked)
+    found = calibrated(asked, rungs=RUNGS)
     assert all(one.bundle_bytes <= most for one in (found.chosen, *found.others))
     assert len(published(fitted(found))[0].data) <= most
     none = calibrated(Targets(max_server_accuracy=0.1, min_retention=0.5, max_bundle_bytes=100))
@@ -228,7 +233,7 @@ def test_classes_of_one_photo_are_not_measured_and_do_not_disturb() -> None:
             Targets(0.2, 0.8, max_kind_accuracy=1.0),
             Declared(kinds=kinds, priors=priors),
             RECIPE,
-            rungs=RUNGS[1:3],
+            rungs=FEW,
         )
     assert found.chosen.server_measured.value <= found.chosen.groups / (CLASSES * 5 / 6) + 1e-9
     assert found.chosen.kind_accuracy is not None
