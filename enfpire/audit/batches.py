@@ -18,7 +18,8 @@ import numpy.typing as npt
 from enfpire.audit.measures import placements
 from enfpire.leakage.channel import Channel, Doubles
 from enfpire.leakage.intervals import balanced_mean_interval
-from enfpire.leakage.repeats import batch_bits, draw_messages_of
+from enfpire.leakage.messages import query_bits
+from enfpire.leakage.repeats import draw_messages_of
 
 Bools = npt.NDArray[np.bool_]
 
@@ -56,7 +57,7 @@ def batch_leak(channel: Channel, photos: int, batches: int, random: np.random.Ge
     chance = 1 - (1 - channel.prior) ** photos
     return BatchLeak(
         photos=photos,
-        bits=batch_bits(photos, channel.values),
+        bits=query_bits(photos, channel.values),
         accuracy=float(right.mean()),
         low=max(0.0, low),
         high=min(1.0, high),

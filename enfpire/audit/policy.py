@@ -17,7 +17,7 @@ from enfpire.audit.walk_findings import Linked, linked_by, walk_of
 from enfpire.curation.cells import CellsDraft
 from enfpire.curation.declared import NOTHING, Declared
 from enfpire.leakage.channel import Channel, Doubles, channel_of
-from enfpire.leakage.guarantee import CellsGuarantee, efficiency, guarantee_of
+from enfpire.leakage.guarantee import CellsGuarantee, claimed_bound, efficiency, guarantee_of
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
 from enfpire.wire.arrays import Floats, Indices
 from enfpire.wire.bundle import Bundle, Cells, Identity, Noise, Projection, Sign
@@ -126,7 +126,7 @@ def bound_of(bundle: Bundle, priors: Doubles | None = None) -> float:
     if priors is None:
         return guarantee.bound
     if isinstance(guarantee, CellsGuarantee):
-        return min(1.0, float(np.sort(priors)[::-1][: guarantee.groups].sum()))
+        return claimed_bound(guarantee.groups, priors)
     return min(1.0, float(priors.max()) * 2**guarantee.bits)
 
 

@@ -6,11 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
-
 from enfpire.curation.cells import CellsOptions
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices
 
 ROUNDING = 1e-9
 OVER_ASKS = (
@@ -106,20 +102,3 @@ def larger_groups(classes: int, size: int) -> tuple[int, ...]:
     """Classes a group to try, ascending: `size`, and those that make fewer groups."""
     groups = classes // size
     return tuple(sorted({size, *(fewest_classes(classes, max(2, round(groups * share))) for share in _FEWER)}))
-
-
-def layered_bound(groups: int, priors: Doubles) -> float:
-    """The least that `prior_bound` can be for groups of equal size: classes of similar prior together; priors (C,)."""
-    return float(np.sort(priors)[::-1][np.arange(groups) * len(priors) // groups].sum())
-
-
-def prior_bound(groups: Indices, priors: Doubles) -> float:
-    """Sum over groups (C,) of the largest prior (C,) in the group: naming it is right so often."""
-    largest = np.zeros(int(groups.max()) + 1)
-    np.maximum.at(largest, groups, priors)
-    return float(largest.sum())
-
-
-def claimed_bound(groups: int, priors: Doubles) -> float:
-    """Sum of the `groups` largest priors (C,): no message of so many values names the class more often."""
-    return float(np.sort(priors)[::-1][:groups].sum())

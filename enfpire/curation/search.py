@@ -14,18 +14,16 @@ from enfpire.curation.policies import (
     ROUNDING,
     Rung,
     Targets,
-    claimed_bound,
     fewest_classes,
     larger_groups,
-    layered_bound,
     over_asks,
     policies,
-    prior_bound,
 )
 from enfpire.curation.pricing import bundle_bytes, download_bytes, planned_bytes, query_bytes, without_transform
 from enfpire.curation.publish import cards
 from enfpire.curation.trials import Fold, Trial, try_policy
 from enfpire.leakage.channel import Doubles, uniform
+from enfpire.leakage.guarantee import claimed_bound, layered_bound, prior_bound
 
 Progress = Callable[[str, int, int], None]
 

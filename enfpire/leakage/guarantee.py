@@ -13,6 +13,8 @@ from math import log, log2
 import numpy as np
 import numpy.typing as npt
 
+from enfpire.leakage.channel import Doubles
+from enfpire.wire.arrays import Indices
 from enfpire.wire.bundle import Bundle, Cells, Noise, Sign
 
 
@@ -81,8 +83,25 @@ def cells_guarantee(
         bits=log2(groups),
         bound=min(1.0, groups / classes),
         smallest_group=int(classes_per_group.min()),
-        claimed_bound=None if priors is None else min(1.0, float(priors.sum(dtype=np.float64))),
+        claimed_bound=None if priors is None else claimed_bound(groups, priors),
     )
+
+
+def layered_bound(groups: int, priors: Doubles) -> float:
+    """The least that `prior_bound` can be for groups of equal size: classes of similar prior together; priors (C,)."""
+    return float(np.sort(priors)[::-1][np.arange(groups) * len(priors) // groups].sum())
+
+
+def prior_bound(groups: Indices, priors: Doubles) -> float:
+    """Sum over groups (C,) of the largest prior (C,) in the group: naming it is right so often."""
+    largest = np.zeros(int(groups.max()) + 1)
+    np.maximum.at(largest, groups, priors)
+    return float(largest.sum())
+
+
+def claimed_bound(groups: int, priors: Doubles | npt.NDArray[np.float32]) -> float:
+    """Sum of the `groups` largest priors (C,): no message of so many values names the class more often."""
+    return min(1.0, float(np.sort(priors)[::-1][:groups].sum(dtype=np.float64)))
 
 
 def efficiency(retention: float, candidates: float, bound: float) -> float:

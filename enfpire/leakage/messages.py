@@ -26,8 +26,13 @@ def _length(bundle: Bundle) -> float:
 
 
 def query_bits(photos: int, groups: int) -> float:
-    """Bits that one query about `photos` photos reveals at most, of `groups` groups.
+    """Bits that one query about `photos` photos reveals at most, of `groups` groups: log2 of what it may show.
 
-    It shows the set of their groups: one of G^n at most, and of 2^G at most.
+    It shows the set of their groups: 1 to min(photos, groups) of them. That is no more than photos x log2 groups bits,
+    and less than `groups`; 0 for no photo.
     """
-    return min(photos * log2(groups), float(groups))
+    sets, of_size = 0, 1
+    for size in range(1, min(photos, groups) + 1):
+        of_size = of_size * (groups - size + 1) // size
+        sets += of_size
+    return log2(max(1, sets))

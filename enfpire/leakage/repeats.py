@@ -28,18 +28,6 @@ def repeats_bound(values: int, prior: float, messages: int) -> float:
     return 1.0 if messages * log2(values) + log2(prior) >= 0 else float(values**messages * prior)
 
 
-def batch_bits(photos: int, groups: int) -> float:
-    """Bits that the set of groups of a batch reveals at most: log2 of how many sets there are.
-
-    Sets of 1 to min(photos, groups) of the groups: no more than min(photos x log2 groups, groups) bits.
-    """
-    sets, of_size = 0, 1
-    for size in range(1, min(photos, groups) + 1):
-        of_size = of_size * (groups - size + 1) // size
-        sets += of_size
-    return log2(sets)
-
-
 def repeated_vulnerability(channel: Channel, messages: int, random: np.random.Generator, draws: int = 20_000) -> float:
     """Accuracy of the attacker that sees `messages` independent messages about one class, whatever their order.
 

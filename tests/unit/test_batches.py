@@ -7,23 +7,11 @@ import pytest
 
 from enfpire.audit.batches import absence, batch_leak, draw_batches
 from enfpire.leakage.channel import Channel, uniform
-from enfpire.leakage.repeats import batch_bits
 
 
 def cells(groups: int, each: int, stray: float = 0.0) -> Channel:
     rows = np.eye(groups)[np.arange(groups * each) % groups]
     return Channel(uniform(groups * each), (1 - stray) * rows + stray / groups)
-
-
-@pytest.mark.parametrize(("photos", "groups"), [(1, 7), (3, 7), (20, 7), (500, 7), (4, 4096), (4096, 4096)])
-def test_a_set_reveals_no_more_than_its_bits(photos: int, groups: int) -> None:
-    assert batch_bits(photos, groups) <= min(photos * log2(groups), groups)
-
-
-def test_the_bits_of_a_set_have_closed_forms() -> None:
-    assert batch_bits(1, 7) == pytest.approx(log2(7))
-    assert batch_bits(2, 7) == pytest.approx(log2(7 + 21))
-    assert batch_bits(9, 7) == pytest.approx(log2(2**7 - 1))
 
 
 def test_one_photo_s_batch_is_one_message() -> None:

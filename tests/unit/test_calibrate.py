@@ -25,14 +25,13 @@ from enfpire.curation.policies import (
     Targets,
     fewest_classes,
     larger_groups,
-    layered_bound,
     over_asks,
-    prior_bound,
 )
 from enfpire.curation.pricing import bundle_bytes
 from enfpire.curation.publish import draft_version, make_bundle
 from enfpire.curation.transitions import Transitions, from_weights
 from enfpire.errors import GalleryError
+from enfpire.leakage.guarantee import layered_bound, prior_bound
 from enfpire.server.answer import answer
 from enfpire.server.memory_gallery import MemoryLookup
 from enfpire.wire.arrays import Indices

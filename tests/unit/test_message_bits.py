@@ -34,6 +34,16 @@ def test_a_message_reveals_no_more_than_its_guarantee_and_its_length(transform: 
 @pytest.mark.parametrize("photos", [1, 2, 3, 20])
 def test_a_query_shows_one_of_so_many_sets_of_groups(photos: int, groups: int) -> None:
     sets = sum(len(list(combinations(range(groups), size))) for size in range(1, min(photos, groups) + 1))
-    assert log2(sets) <= query_bits(photos, groups)
-    assert query_bits(1, groups) == log2(groups)
-    assert query_bits(1000, 7) == 7
+    assert query_bits(photos, groups) == pytest.approx(log2(sets))
+
+
+@pytest.mark.parametrize(("photos", "groups"), [(1, 7), (3, 7), (20, 7), (500, 7), (4, 4096), (4096, 4096)])
+def test_a_query_reveals_no_more_than_its_messages_and_a_bit_a_group(photos: int, groups: int) -> None:
+    assert query_bits(photos, groups) <= min(photos * log2(groups), groups)
+
+
+def test_the_bits_of_a_query_have_closed_forms() -> None:
+    assert query_bits(0, 7) == 0
+    assert query_bits(1, 7) == log2(7)
+    assert query_bits(2, 7) == pytest.approx(log2(7 + 21))
+    assert query_bits(9, 7) == pytest.approx(log2(2**7 - 1))
