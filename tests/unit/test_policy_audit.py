@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -27,6 +28,14 @@ KNOWN, ASKED = photos(means(60, 32), 6, seed=1), photos(means(60, 32), 10, sprea
 KINDS = np.arange(60) // 20
 PRIORS = np.arange(1, 61) ** -0.5 / (np.arange(1, 61) ** -0.5).sum()
 THIN = CellsOptions(classes_per_group=12, anchors="cell")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_clients() -> Iterator[None]:
+    """Enough for 60 classes; what is cached here was simulated with as many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("enfpire.audit.cells.CLIENTS", 12_000)
+        yield
 
 
 @lru_cache
