@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
-from enfpire.errors import FloorError
+from enfpire.errors import FloorError, UsageError
 from enfpire.leakage.guarantee import CellsGuarantee, Guarantee, guarantee_of
 from enfpire.wire.bundle import Bundle, Identity
 
@@ -23,6 +24,10 @@ class Floor:
     min_classes_per_group: int = 5
     unproved: bool = False
     insecure: bool = False
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.max_leak_bits):
+            raise UsageError(f"a floor of {self.max_leak_bits} bits is none: give a number")
 
 
 def check_floor(bundle: Bundle, floor: Floor) -> None:

@@ -60,7 +60,8 @@ def balanced_interval(
     rates = (sums + PRIOR_PHOTOS * accuracy) / (counts + PRIOR_PHOTOS)
     spread = rates * (1 - rates) / (1 - counts / (counts + PRIOR_PHOTOS) ** 2)
     stratified, plain = float(shares @ spread) * photos, accuracy * (1 - accuracy)
-    effective = photos * plain / stratified if plain > 0 else photos
+    # rounding may leave one of the two above 0 where every photo is right, or none
+    effective = photos * plain / stratified if plain > 0 and stratified > 0 else photos
     return wilson(accuracy * effective, effective, z)
 
 

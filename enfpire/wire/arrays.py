@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.float32]
 Int8s = npt.NDArray[np.int8]
 Indices = npt.NDArray[np.intp]
 
+LARGEST = 1e6
+
 DType = Literal["u1", "i1", "u4", "f2", "f4"]
 
 
@@ -49,9 +51,9 @@ class Array(Frozen):
         return np.frombuffer(self.data, dtype=f"<{self.dtype}").reshape(self.shape)
 
     @property
-    def finite(self) -> bool:
-        """Whether no value is NaN or infinite."""
-        return bool(np.isfinite(self.values).all())
+    def bounded(self) -> bool:
+        """Whether every value is a number of at most a million: products of such arrays stay finite in float32."""
+        return bool((np.abs(self.values.astype(np.float64)) <= LARGEST).all())
 
     def floats(self) -> Floats:
         """The array as float32, shape unchanged.

@@ -26,6 +26,8 @@ SIGNATURE_BYTES = 64
 DIGEST_BYTES = 32
 MEMBER_BYTES = 8
 
+FigureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
+
 _DOMAIN = b"enfpire bundle v1\0"
 
 
@@ -52,8 +54,8 @@ class Whitening(Frozen):
     def _shapes_agree(self) -> Self:
         if len(self.mean.shape) != 1 or len(self.matrix.shape) != 2 or self.mean.shape[0] != self.matrix.shape[0]:
             raise ValueError("whitening is a mean (D,) and a matrix (D, d)")
-        if not (self.mean.finite and self.matrix.finite):
-            raise ValueError("whitening is finite")
+        if not (self.mean.bounded and self.matrix.bounded):
+            raise ValueError("whitening is finite, and moderate")
         return self
 
 
@@ -90,8 +92,8 @@ class Cells(Frozen):
             raise ValueError("routes name every group and no other")
         if (self.classes.values == 0).any():
             raise ValueError("every group has a class of its own")
-        if self.anchors.dtype in ("u1", "u4") or not self.anchors.finite:
-            raise ValueError("anchors are finite, and may be negative")
+        if self.anchors.dtype in ("u1", "u4") or not self.anchors.bounded:
+            raise ValueError("anchors are finite and moderate, and may be negative")
         return self
 
     @model_validator(mode="after")
@@ -131,8 +133,8 @@ class Cells(Frozen):
 
 
 def _is_a_matrix(basis: Array) -> Array:
-    if len(basis.shape) != 2 or basis.shape[1] < 1 or not basis.finite:
-        raise ValueError("a basis is a finite matrix (d, m)")
+    if len(basis.shape) != 2 or basis.shape[1] < 1 or not basis.bounded:
+        raise ValueError("a basis is a finite, moderate matrix (d, m)")
     return basis
 
 
@@ -197,7 +199,7 @@ class Bundle(Frozen):
     whitening: Whitening
     transform: TransformSpec
     unknown_below: Annotated[float, Field(ge=-1, le=1)]
-    figures: dict[str, float] = Field(default_factory=dict)
+    figures: dict[FigureName, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _dimensions_agree(self) -> Self:

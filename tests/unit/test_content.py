@@ -27,7 +27,7 @@ def test_an_image_or_an_array_is_its_pixels() -> None:
     for make in (np.asarray, Image.fromarray):
         assert content_of(make(PIXELS)) == content_of(make(PIXELS.copy()))
         assert len({content_of(make(pixels)) for pixels in (PIXELS, other, PIXELS.reshape(4, 6, 3))}) == 3
-    assert content_of(np.asfortranarray(PIXELS)) == content_of(PIXELS)
+    assert content_of(np.asfortranarray(PIXELS)) == content_of(PIXELS) == content_of(Image.fromarray(PIXELS))
 
 
 def test_colours_of_a_palette_count() -> None:
@@ -44,4 +44,5 @@ def test_a_feature_is_its_numbers() -> None:
     assert len(set(first)) == 3
     assert {len(content) for content in first} == {32}
     assert feature_contents(features[::-1])[::-1] == first
-    assert feature_contents(np.nextafter(features, np.float32(9)))[0] != first[0]
+    assert feature_contents(features + np.float32(0.01))[0] != first[0]
+    assert feature_contents(np.zeros((1, 8), np.float32)) == feature_contents(-np.zeros((1, 8), np.float32))

@@ -7,7 +7,7 @@ import pytest
 from enfpire.client.floor import Floor, check_floor
 from enfpire.curation.cells import CellsOptions
 from enfpire.curation.fit import VectorOptions
-from enfpire.errors import FloorError
+from enfpire.errors import FloorError, UsageError
 from tests.unit.synthetic import shop
 
 CELLS = shop().signed.bundle
@@ -53,3 +53,9 @@ def test_identity_needs_a_stronger_word() -> None:
 def test_insecure_waives_no_bits() -> None:
     with pytest.raises(FloorError):
         check_floor(CELLS, Floor(max_leak_bits=1, insecure=True, unproved=True))
+
+
+@pytest.mark.parametrize("bits", [float("nan"), float("inf")])
+def test_a_floor_is_a_number(bits: float) -> None:
+    with pytest.raises(UsageError, match="give a number"):
+        Floor(max_leak_bits=bits)

@@ -109,3 +109,14 @@ def test_a_photo_a_class_still_has_an_interval() -> None:
     low, high = balanced_mean_interval(values, np.arange(50))
     assert high - low == pytest.approx(2 * 1.96 * values.std(ddof=1) / np.sqrt(50))
     assert balanced_mean_interval(np.array([2.0]), np.array([0])) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("classes", range(2, 90))
+def test_all_right_and_all_wrong_have_intervals_whatever_rounding_does(classes: int) -> None:
+    labels = np.repeat(np.arange(classes), 3)
+    prior = np.random.default_rng(classes).dirichlet(np.ones(classes))
+    for weights in (None, prior):
+        low, high = balanced_interval(np.ones(len(labels), bool), labels, weights)
+        assert 0 < low < 1
+        assert high == pytest.approx(1)
+        assert balanced_interval(np.zeros(len(labels), bool), labels, weights)[0] == pytest.approx(0)

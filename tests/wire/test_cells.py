@@ -94,3 +94,15 @@ def test_members_are_told_group_by_group() -> None:
     cells = cells_with(members=b"".join(bytes([number]) * 8 for number in range(5)))
     assert cells.members_of(0) == {b"\0" * 8, b"\1" * 8}
     assert cells.members_of(1) == {b"\2" * 8, b"\3" * 8, b"\4" * 8}
+
+
+@pytest.mark.parametrize("value", [3e38, -2e6, float("nan"), float("-inf")])
+def test_anchors_whose_products_would_overflow_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="finite and moderate"):
+        cells_with(anchors=Array.of(np.array([[1.0, value], [0.0, 1.0]]), "f4"))
+
+
+@pytest.mark.parametrize("figures", [{"retention": float("nan")}, {"a\nb": 1.0}, {"\x1b[31m": 1.0}, {"": 1.0}])
+def test_figures_are_numbers_under_plain_names(figures: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="figures"):
+        Bundle.model_validate(dict(samples.bundle()) | {"figures": figures})

@@ -159,7 +159,7 @@ def all_bundles(draw: st.DrawFn) -> Bundle:
         whitening=Whitening(mean=draw(array("f4", (inner,), f4)), matrix=draw(array("f4", (inner, width), f4))),
         transform=transform,
         unknown_below=draw(st.floats(-1, 1)),
-        figures=draw(st.dictionaries(st.text(max_size=10), st.floats(allow_nan=False), max_size=3)),
+        figures=draw(st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False), max_size=3)),
     )
 
 
