@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from enfpire.leakage.channel import Channel, Doubles, message_counts, smoothed
+from enfpire.leakage.channel import Channel, Doubles, message_counts, shares_of
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
 from enfpire.wire.arrays import Floats, Indices, normalised
 
+REPEATS = 5
 NEIGHBOURS = 5
 NEAREST_SHARE = 1e-3
 BEST = 5
@@ -54,25 +55,23 @@ class Attack:
         return balanced_interval(self.right_in_five, self.labels, self.prior)
 
 
-def bayes_accuracy(messages: Indices, labels: Indices, values: int, repeats: int = 5, seed: int = 0) -> float:
+def bayes_accuracy(messages: Indices, labels: Indices, values: int) -> float:
     """Accuracy of `bayes_attack`, every class weighing the same."""
-    return bayes_attack(messages, labels, values, repeats, seed).accuracy
+    return bayes_attack(messages, labels, values).accuracy
 
 
-def bayes_attack(
-    messages: Indices, labels: Indices, values: int, repeats: int = 5, seed: int = 0, prior: Doubles | None = None
-) -> Attack:
+def bayes_attack(messages: Indices, labels: Indices, values: int, prior: Doubles | None = None) -> Attack:
     """The Bayes-optimal attacker on discrete messages (n,) of `values` values, labels (n,).
 
     It learns p(message | class) as a histogram from one half of the photos, and names for each photo of the
-    other half the class that is most probable given its message; both halves, `repeats` times. No attacker can
+    other half the class that is most probable given its message; both halves, five times. No attacker can
     do better on average than G/C for C equally likely classes; a finite sample scatters around that.
     """
     ranks = np.zeros((2, len(labels)))
-    for known, tested in cross_fits(labels, repeats, seed):
-        rows = smoothed(message_counts(messages[known], labels[known], values, int(labels.max()) + 1), 0)
+    for known, tested in cross_fits(labels):
+        rows = shares_of(message_counts(messages[known], labels[known], values, int(labels.max()) + 1))
         ranks[:, tested] += _right(_best(_scores(rows, prior), BEST), messages[tested], labels[tested])
-    first, five = ranks / repeats
+    first, five = ranks / REPEATS
     return Attack(first, five, labels, prior)
 
 
@@ -87,12 +86,10 @@ def popularity_attack(prior: Doubles, labels: Indices) -> Attack:
     return Attack(*_right(_best(prior[:, None], BEST), unseen, labels), labels, prior)
 
 
-def cross_fits(
-    labels: Indices, repeats: int, seed: int
-) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-    """Which photos an attacker learns from, and on which it is tried: both ways round, `repeats` times."""
-    random = np.random.default_rng(seed)
-    for _ in range(repeats):
+def cross_fits(labels: Indices) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """Which photos an attacker learns from, and on which it is tried: both ways round, five times."""
+    random = np.random.default_rng(0)
+    for _ in range(REPEATS):
         half = _halves(labels, random)
         yield ~half, half
         yield half, ~half

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enfpire.audit.attackers import cross_fits
-from enfpire.leakage.channel import Channel, Doubles, message_counts, of_kinds, posterior_vulnerability, smoothed
+from enfpire.audit.attackers import REPEATS, cross_fits
+from enfpire.leakage.channel import Channel, Doubles, message_counts, of_kinds, posterior_vulnerability, shares_of
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
 from enfpire.wire.arrays import Indices
 
@@ -21,20 +21,9 @@ class KindLeak:
     high: float
     prior: float
 
-    @property
-    def gain(self) -> float:
-        """What the message adds to the prior."""
-        return self.accuracy - self.prior
-
 
 def kind_attack(
-    messages: Indices,
-    labels: Indices,
-    kinds: Indices,
-    values: int,
-    repeats: int = 5,
-    seed: int = 0,
-    prior: Doubles | None = None,
+    messages: Indices, labels: Indices, kinds: Indices, values: int, prior: Doubles | None = None
 ) -> KindLeak:
     """The Bayes attacker on kinds (C,), numbers from 0, from messages (n,) of `values` values with labels (n,).
 
@@ -43,12 +32,13 @@ def kind_attack(
     """
     weights = np.ones(len(kinds)) if prior is None else prior
     right = np.zeros(len(labels))
-    for known, tested in cross_fits(labels, repeats, seed):
-        rows = smoothed(message_counts(messages[known], labels[known], values, len(kinds)), 0)
+    for known, tested in cross_fits(labels):
+        rows = shares_of(message_counts(messages[known], labels[known], values, len(kinds)))
         guess = _kind_weights(weights[:, None] * rows, kinds).argmax(axis=0)
         right[tested] += guess[messages[tested]] == kinds[labels[tested]]
-    low, high = balanced_interval(right / repeats, labels, prior)
-    return KindLeak(balanced_mean(right / repeats, labels, prior), low, high, kind_prior(kinds, labels, prior))
+    shares = right / REPEATS
+    low, high = balanced_interval(shares, labels, prior)
+    return KindLeak(balanced_mean(shares, labels, prior), low, high, kind_prior(kinds, labels, prior))
 
 
 def kind_vulnerability(channel: Channel, kinds: Indices) -> float:

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log2
 
 import numpy as np
 
-from enfpire.leakage.channel import Channel, mutual_information, posterior_vulnerability, prior_vulnerability, uniform
+from enfpire.leakage.channel import Channel, mutual_information, posterior_vulnerability, prior_vulnerability
 from enfpire.wire.arrays import Array, Indices
 from enfpire.wire.query import Groups, Query, Request, seal
 from enfpire.wire.reply import Reply, Response, SentSet, encode_response
-
-MOST_SETS = 16
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,9 @@ def request_bytes(query: Query, client: str, expires: int = 2**31) -> int:
     return len(seal(Request(client=client, id=bytes(16), expires=expires, query=query), bytes(32)))
 
 
-def request_sizes(gallery: str, client: str, groups: int, counts: Sequence[int], seed: int = 0) -> dict[int, set[int]]:
+def request_sizes(gallery: str, client: str, groups: int, counts: Sequence[int]) -> dict[int, set[int]]:
     """The sizes of requests about `count` distinct of the groups: one size each, whichever groups they are."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     return {
         count: {request_bytes(_query(gallery, chosen), client) for chosen in _choices(groups, count, random)}
         for count in counts
@@ -65,13 +62,12 @@ def _choices(groups: int, count: int, random: np.random.Generator, tries: int = 
     return [np.arange(count), np.arange(groups - count, groups), *drawn]
 
 
-def reply_bytes(bodies: Sequence[int], indexed: int = 1, largest_set: int = 0) -> int:
-    """Size of the response with candidate sets of these many bytes, for a query of `indexed` rows.
+def reply_bytes(body: int, largest_set: int = 0) -> int:
+    """Size of the response to one photo, with a candidate set of so many bytes.
 
     `largest_set`: bytes of the largest set of the gallery, 0 for a response that is not padded.
     """
-    sets = tuple(SentSet(digest=bytes(32), body=bytes(length)) for length in bodies)
-    reply = Reply(sets=sets, index=Array.of(np.zeros(indexed), "u4"))
+    reply = Reply(sets=(SentSet(digest=bytes(32), body=bytes(body)),), index=Array.of(np.zeros(1), "u4"))
     return len(encode_response(Response(id=bytes(16), reply=reply), largest_set))
 
 
@@ -100,27 +96,4 @@ def size_leak(lengths: Sequence[int], channel: Channel, *, padded: bool = True) 
 def reply_sizes(lengths: Sequence[int], *, padded: bool = True) -> list[int]:
     """Size of the response about each group, as it is published where it is `padded`; lengths (G,) as above."""
     largest_set = max(lengths) if padded else 0
-    return [reply_bytes([length], largest_set=largest_set) for length in lengths]
-
-
-def sizes_of_groups(lengths: Sequence[int], *, padded: bool = True) -> SizeLeak:
-    """`size_leak` where the group itself is the secret, each as likely."""
-    return size_leak(lengths, Channel(uniform(len(lengths)), np.eye(len(lengths))), padded=padded)
-
-
-def reply_size_bits(lengths: Sequence[int], *, padded: bool = True) -> float:
-    """Bits at most that the size of one reply about any number of groups tells an onlooker; lengths (G,) as above.
-
-    Padded, it tells how many groups there are, as the request's size does: log2 G. Else log2 of how many totals the
-    non-empty subsets of the sets have. Of up to 16 sets they are counted one by one; of more, a bit a set is no less.
-    The server, which sees the groups, learns `batch_bits` at most: the same for all that a client with a memory ever
-    asks, for it fetches each set once.
-    """
-    if padded:
-        return log2(len(lengths))
-    if len(lengths) > MOST_SETS:
-        return float(len(lengths))
-    totals = {0}
-    for length in lengths:
-        totals |= {total + length for total in totals}
-    return log2(max(1, len(totals - {0})))
+    return [reply_bytes(length, largest_set) for length in lengths]

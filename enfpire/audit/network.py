@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enfpire.audit.attackers import scored_attack
 from enfpire.curation.held_out import folds
+from enfpire.curation.one_thread import one_thread
 from enfpire.leakage.channel import Doubles
 from enfpire.wire.arrays import Floats, Indices
 
@@ -28,11 +28,6 @@ BATCH = 128
 LONGEST = 60
 PATIENCE = 6
 FOLDS = 5
-
-
-def network_accuracy(sent: Floats, labels: Indices, known: Floats, known_labels: Indices, seed: int = 0) -> float:
-    """Accuracy of the class that the network scores highest; arguments as for `neighbours_accuracy`."""
-    return scored_attack(network_scores(sent, known, known_labels, seed), labels).accuracy
 
 
 def network_scores(sent: Floats, known: Floats, known_labels: Indices, seed: int = 0) -> Doubles:
@@ -63,14 +58,9 @@ def _repeatable(seed: int) -> Iterator[None]:
     """Seeded, on one thread; leaves torch as it was."""
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # products this small are slower on two, and far slower on a busy machine
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class _Learner:

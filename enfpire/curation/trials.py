@@ -18,7 +18,7 @@ from enfpire.curation.entries import Enrolled
 from enfpire.curation.fit import Base, fit_base
 from enfpire.curation.held_out import FOLDS, Recipe, class_similarities, folds
 from enfpire.curation.over_asking import candidate_classes
-from enfpire.leakage.channel import Channel, Doubles, channel_of, message_counts, of_kinds, smoothed
+from enfpire.leakage.channel import Channel, Doubles, channel_of, message_counts, of_kinds, shares_of
 from enfpire.wire.arrays import Floats, Indices
 
 Bools = npt.NDArray[np.bool_]
@@ -129,7 +129,7 @@ def _by_bundle(fold: Fold, anchors: Anchors) -> Bools:
         (features[:, : anchors.vectors.shape[1]] @ anchors.vectors.T).argmax(axis=1)
         for features in (fitted.features, fold.asked)
     )
-    shares = smoothed(message_counts(nearest, fitted.labels, count, len(fold.base.enrolled.classes)), 0)
+    shares = shares_of(message_counts(nearest, fitted.labels, count, len(fold.base.enrolled.classes)))
     right: Bools = shares.argmax(axis=0)[asked] == fold.labels
     return right
 

@@ -77,23 +77,17 @@ def uniform(classes: int) -> Doubles:
 
 
 def channel_of(
-    messages: Indices,
-    labels: Indices,
-    values: int,
-    classes: int | None = None,
-    smoothing: float = 0.0,
-    prior: Doubles | None = None,
+    messages: Indices, labels: Indices, values: int, classes: int | None = None, prior: Doubles | None = None
 ) -> Channel:
     """The channel that was observed: messages (n,) below `values`, labels (n,); classes equally likely by default.
 
-    `smoothing` adds so many photos to every class, spread as the messages of all classes are (so that a message
-    that nobody sent stays impossible). Raises `UsageError` for a class without photos where nothing is added.
+    Raises `UsageError` for a class without photos.
     """
     counts = message_counts(messages, labels, values, classes)
     missing = np.flatnonzero(counts.sum(axis=1) == 0)
-    if len(missing) and smoothing <= 0:
-        raise UsageError(f"class {missing[0]} has no message: leave it out, or smooth the channel")
-    rows = smoothed(counts, smoothing)
+    if len(missing):
+        raise UsageError(f"class {missing[0]} has no message: leave it out")
+    rows = shares_of(counts)
     return Channel(uniform(len(rows)) if prior is None else prior, rows)
 
 
@@ -109,13 +103,10 @@ def message_counts(messages: Indices, labels: Indices, values: int, classes: int
     return np.bincount(labels * values + messages, minlength=count * values).reshape(count, values).astype(np.float64)
 
 
-def smoothed(counts: Doubles, smoothing: float) -> Doubles:
-    """Rows p(message | class) from counts (C, M), with `smoothing` photos added to each as all classes send them."""
-    sent = counts.sum(axis=1, keepdims=True)
-    shares = counts / np.maximum(sent, 1)
-    average = shares.sum(axis=0) / max(int((sent > 0).sum()), 1)
-    added: Doubles = (counts + smoothing * average) / np.maximum(sent + smoothing, np.finfo(float).tiny)
-    return added
+def shares_of(counts: Doubles) -> Doubles:
+    """Rows p(message | class) from counts (C, M); zeros for a class that sent nothing."""
+    shares: Doubles = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def of_kinds(channel: Channel, kinds: Indices) -> Channel:

@@ -23,7 +23,7 @@ from enfpire.leakage.channel import (
     posterior,
     posterior_vulnerability,
     prior_vulnerability,
-    smoothed,
+    shares_of,
     uniform,
     worst_posterior,
 )
@@ -191,11 +191,8 @@ def test_a_channel_is_read_off_photos() -> None:
     assert channel_of(messages, labels, 3, prior=np.array([0.5, 0.5, 0])).prior.tolist() == [0.5, 0.5, 0]
 
 
-def test_smoothing_pulls_a_class_towards_all_of_them() -> None:
-    counts = np.array([[4.0, 0, 0], [0, 1, 0], [0, 0, 0]])
-    assert smoothed(counts, 1) == pytest.approx(np.array([[4.5 / 5, 0.5 / 5, 0], [0.25, 0.75, 0], [0.5, 0.5, 0]]))
-    found = channel_of(np.array([0, 1]), np.array([0, 1]), values=2, classes=3, smoothing=0.5)
-    assert found.rows[2].tolist() == [0.5, 0.5]
+def test_a_class_without_messages_has_no_shares() -> None:
+    assert shares_of(np.array([[3.0, 1], [0, 0]])).tolist() == [[0.75, 0.25], [0, 0]]
 
 
 def test_many_photos_show_the_true_channel() -> None:

@@ -5,12 +5,16 @@ import pytest
 import torch
 
 from enfpire.audit.attackers import nearest_prototype_accuracy, scored_attack
-from enfpire.audit.network import network_accuracy, network_scores
+from enfpire.audit.network import network_scores
 from enfpire.wire.arrays import Floats, Indices, normalised
 from tests.unit.synthetic import Photos, means, photos
 
 CENTRES = means(20, 16)
 KNOWN, ASKED = (photos(CENTRES, each, seed=seed) for each, seed in ((12, 1), (8, 2)))
+
+
+def network_accuracy(asked: Floats, truth: Indices, known: Floats, labels: Indices) -> float:
+    return scored_attack(network_scores(asked, known, labels), truth).accuracy
 
 
 def rings(each: int, seed: int) -> tuple[Floats, Indices]:
