@@ -14,6 +14,7 @@ import numpy as np
 
 from enfpire.curation.clustering import spherical_kmeans
 from enfpire.curation.held_out import best_of_each
+from enfpire.curation.one_thread import one_thread
 from enfpire.curation.prototypes import rows_by_class
 from enfpire.wire.arrays import Array, Floats, Indices, normalised
 
@@ -90,11 +91,7 @@ def _trained(features: Floats, targets: Indices, weights: Floats, starts: Floats
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # products this small are slower on two, and far slower on a busy machine
-    try:
+    with one_thread():
         optimiser.step(loss)  # type: ignore[no-untyped-call]
-    finally:
-        torch.set_num_threads(threads)
     trained: Floats = anchors.detach().numpy()[places]
     return trained

@@ -6,13 +6,10 @@ C/50 families; a photo is normalise(mu_c + 0.75 w e), e ~ N(0, I_D).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from enfpire.client.features import whiten
@@ -20,6 +17,7 @@ from enfpire.curation.cells import CellsDraft, CellsOptions
 from enfpire.curation.entries import Enrolled
 from enfpire.curation.fit import Fit, Options, fit
 from enfpire.curation.held_out import Recipe
+from enfpire.curation.one_thread import one_thread
 from enfpire.curation.publish import draft_version, largest_set, make_bundle
 from enfpire.server.memory_gallery import MemoryLookup
 from enfpire.server.version import GalleryVersion
@@ -109,14 +107,3 @@ def shop(options: Options = CELLS) -> Shop:
 def fitted_shop(options: Options) -> Fit:
     with one_thread():
         return fit(enrolled(photos(means(60, 32), 6, seed=1)), options, RECIPE)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Problems this small are solved many times faster by one thread than by two that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

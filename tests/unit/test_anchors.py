@@ -8,9 +8,10 @@ import pytest
 
 from enfpire.curation.anchors import Anchors, cell_anchors, class_anchors
 from enfpire.curation.clustering import balanced_clusters, spherical_kmeans
+from enfpire.curation.one_thread import one_thread
 from enfpire.curation.prototypes import rows_by_class
 from enfpire.wire.arrays import normalised
-from tests.unit.synthetic import Photos, means, one_thread, photos
+from tests.unit.synthetic import Photos, means, photos
 
 CENTRES = means(100, 24)
 GROUPS = balanced_clusters(normalised(CENTRES), 10)

@@ -19,6 +19,7 @@ from enfpire.curation.declared import NOTHING, Declared
 from enfpire.curation.equitable import mismatch
 from enfpire.curation.fit import Fit, encode_fit
 from enfpire.curation.held_out import class_similarities
+from enfpire.curation.one_thread import one_thread
 from enfpire.curation.outcomes import Estimate, cheapest_first, retention_of
 from enfpire.curation.policies import (
     Rung,
@@ -36,7 +37,7 @@ from enfpire.server.answer import answer
 from enfpire.server.memory_gallery import MemoryLookup
 from enfpire.wire.arrays import Indices
 from enfpire.wire.bundle import SignedBundle, serving_of, sign_bundle
-from tests.unit.synthetic import RECIPE, Photos, enrolled, means, one_thread, photos
+from tests.unit.synthetic import RECIPE, Photos, enrolled, means, photos
 
 CLASSES = 48
 RUNGS = (Rung("cell", 1, 12), Rung("cell", 1), Rung("class", 1), Rung("class", 2, int8=False))

@@ -10,10 +10,11 @@ from enfpire.curation.cells import CellsDraft, CellsOptions, held_out_routing
 from enfpire.curation.entries import Enrolled
 from enfpire.curation.fit import Fit, fit
 from enfpire.curation.held_out import splits
+from enfpire.curation.one_thread import one_thread
 from enfpire.curation.over_asking import candidate_classes
 from enfpire.errors import UsageError
 from enfpire.wire.bundle import Cells
-from tests.unit.synthetic import CELLS, RECIPE, enrolled, means, one_thread, photos, shop
+from tests.unit.synthetic import CELLS, RECIPE, enrolled, means, photos, shop
 
 PER_CELL = CellsOptions(classes_per_group=12, anchors="cell")
 MEANS = means(66, 32)

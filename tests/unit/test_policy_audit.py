@@ -21,8 +21,9 @@ from enfpire.client.features import whiten
 from enfpire.curation.cells import CellsOptions
 from enfpire.curation.declared import NOTHING, Declared
 from enfpire.curation.fit import Options, VectorOptions, fit_base
+from enfpire.curation.one_thread import one_thread
 from enfpire.curation.transitions import Transitions, from_coordinates
-from tests.unit.synthetic import CELLS, RECIPE, enrolled, fitted_shop, means, one_thread, photos
+from tests.unit.synthetic import CELLS, RECIPE, enrolled, fitted_shop, means, photos
 
 KNOWN, ASKED = photos(means(60, 32), 6, seed=1), photos(means(60, 32), 10, spread=0.8, seed=2)
 KINDS = np.arange(60) // 20
@@ -198,3 +199,9 @@ def test_walks_are_attacked_where_transitions_are_declared() -> None:
     # groups that ignore the map are undone by a filter over linked queries
     assert found.walk.worst.value > 3 * found.server_bound
     assert found.walk.area > found.walk.area_prior
+
+
+def test_vectors_tell_outsiders_from_enrolled_classes() -> None:
+    options = VectorOptions(kind="identity", candidates=12)
+    found = left_out(left_out_bases(enrolled(KNOWN), 12, RECIPE, draws=1), options, ASKED.raw, ASKED.labels, 60)
+    assert found.told_by_message > 0.6
