@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from enfpire.cli.options import DEFAULT_STORE, AsJson, Store
+from enfpire.client.refits import kept_bundle
 from enfpire.client.store import Entry, PendingStore, open_store
-from enfpire.errors import BundleError
 from enfpire.leakage.messages import message_bits
-from enfpire.wire.bundle import Bundle, Cells, open_bundle
+from enfpire.wire.bundle import Bundle, Cells
 
 NOT_COUNTED = {
     "silence": "a photo that is answered from memory sends nothing, which tells that its set was fetched before",
@@ -44,7 +44,7 @@ def accounts(store: PendingStore) -> list[dict[str, Any]]:
 
 def _gallery(store: PendingStore, name: str, entries: list[Entry]) -> dict[str, Any]:
     sums = {what: sum(getattr(one, what) for one in entries) for what in ("asked", "silent", "queries", "bits")}
-    return {"gallery": name, **sums, "bundles": [_account(one, _kept(store, one)) for one in entries]}
+    return {"gallery": name, **sums, "bundles": [_account(one, kept_bundle(store, one.bundle)) for one in entries]}
 
 
 def _account(entry: Entry, bundle: Bundle | None) -> dict[str, Any]:
@@ -64,14 +64,6 @@ def _account(entry: Entry, bundle: Bundle | None) -> dict[str, Any]:
         "bits": entry.bits,
         "bits_consented_per_old_photo": entry.consented,
     }
-
-
-def _kept(store: PendingStore, entry: Entry) -> Bundle | None:
-    data = store.bundle(entry.bundle)
-    try:
-        return None if data is None else open_bundle(data).bundle
-    except BundleError:  # of a version that can no longer be read
-        return None
 
 
 def _table(galleries: list[dict[str, Any]]) -> Table:

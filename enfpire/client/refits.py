@@ -9,7 +9,7 @@ from enfpire.client.store import PendingStore
 from enfpire.errors import BundleError, RefitError
 from enfpire.leakage.messages import message_bits
 from enfpire.leakage.refit import Refit, refit_of, unknown
-from enfpire.wire.bundle import Cells, SignedBundle, open_bundle
+from enfpire.wire.bundle import Bundle, Cells, SignedBundle, open_bundle
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,17 @@ class Earlier:
         return not isinstance(transform, Cells) or int.from_bytes(message, "little") < transform.groups
 
     def _compared(self, digest: bytes) -> Refit:
-        data = self._store.bundle(digest)
-        try:
-            old = None if data is None else open_bundle(data).bundle
-        except BundleError:  # of a version that can no longer be read
-            old = None
+        old = kept_bundle(self._store, digest)
         return unknown(self._signed.bundle) if old is None else refit_of(old, self._signed.bundle)
+
+
+def kept_bundle(store: PendingStore, digest: bytes) -> Bundle | None:
+    """A bundle that photos were sent under; None where the store has none of that digest that can be read."""
+    data = store.bundle(digest)
+    try:
+        return None if data is None else open_bundle(data).bundle
+    except BundleError:  # of a version that can no longer be read
+        return None
 
 
 def check_refit(signed: SignedBundle, store: PendingStore, *, consent: bool) -> None:
