@@ -69,19 +69,22 @@ class SetMemory:
         self._cells = cells
         self._cap = cap_bytes
         self._asking: dict[bytes, frozenset[int]] = {}
-        self._lacking: set[bytes] = set()
+        self._relied: dict[bytes, frozenset[bytes]] = {}
+        self._gone: dict[bytes, frozenset[bytes]] = {}
         self._held = store.held_digests()
 
     def question(self, parcel: bytes, query: Query) -> Query | Now:
-        """The query without the groups whose set is held; the whole of it where that set was gone by then."""
-        held = frozenset[bytes]() if parcel in self._lacking else self._held
+        """The query without the groups whose set is held, unless it was gone when this parcel relied on it."""
+        held = self._held - self._gone.get(parcel, frozenset())
         missing = [group for group in _groups(query) if self._cells.digest(group) not in held]
         if not missing:
+            self._relied[parcel] = held
             return Now.ANSWER
         on_their_way = frozenset[int]().union(*(groups for key, groups in self._asking.items() if key != parcel))
         if not on_their_way.isdisjoint(missing):
             return Now.WAIT
         self._asking[parcel] = frozenset(missing)
+        self._relied[parcel] = held
         return query.model_copy(update={"protected": Groups(numbers=Array.of(np.array(missing), "u4"))})
 
     def completed(self, parcel: bytes, query: Query, reply: Reply | None) -> Reply:
@@ -95,22 +98,27 @@ class SetMemory:
         kept = {digest: self._store.held_set(digest) for digest in digests if came and digest not in came}
         self._store.hold_sets([body for digest in digests if (body := _checked(came.get(digest)))], self._cap)
         self._held = self._store.held_digests()
-        sets = [came.get(digest) or self._remembered(parcel, digest, kept.get(digest)) for digest in digests]
-        self._lacking.discard(parcel)
+        self._check(parcel, [digest for digest in digests if digest not in came and kept.get(digest) is None])
+        sets = [came.get(digest) or self._remembered(digest, kept.get(digest)) for digest in digests]
         return Reply(sets=tuple(sets), index=Array.of(np.arange(len(digests)), "u4"))
 
     def settle(self, unsettled: Collection[bytes]) -> None:
         """Forget the questions of all parcels but these."""
         self._asking = {parcel: groups for parcel, groups in self._asking.items() if parcel in unsettled}
 
-    def _remembered(self, parcel: bytes, digest: bytes, body: bytes | None) -> SentSet:
-        if digest in self._held:
-            return SentSet(digest=digest, body=None)
-        if body is None:
-            # pushed out while the question was on its way: relied on again, it might be so again
-            self._lacking.add(parcel)
+    def _check(self, parcel: bytes, expected: Collection[bytes]) -> None:
+        """Raise `CandidateSetError` where one of the sets that did not come is not held either."""
+        missing = frozenset(expected) - self._held
+        relied = self._relied.pop(parcel, frozenset())
+        gone = self._gone.pop(parcel, frozenset())
+        if missing:
+            # Pushed out while the question was on its way: relied on again, it might be so again. One that was asked
+            # for is no such set: else a reply that lacks it would have those asked for that are held.
+            self._gone[parcel] = gone | (missing & relied)
             raise CandidateSetError("the reply lacks a candidate set that the bundle names; it is asked for again")
-        return SentSet(digest=digest, body=body)
+
+    def _remembered(self, digest: bytes, body: bytes | None) -> SentSet:
+        return SentSet(digest=digest, body=None if digest in self._held else body)
 
 
 def _checked(sent: SentSet | None) -> tuple[bytes, bytes] | None:

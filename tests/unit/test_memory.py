@@ -19,7 +19,7 @@ from enfpire.errors import CandidateSetError
 from enfpire.server.answer import answer
 from enfpire.wire.arrays import Array
 from enfpire.wire.query import Groups, Query
-from enfpire.wire.reply import Reply, SentSet
+from enfpire.wire.reply import Reply, Response, SentSet, decode_response, encode_response
 from tests.unit.local_exchange import CREDENTIAL, JOB, LocalExchange, falsified, job_of
 from tests.unit.synthetic import CELLS, Shop, shop
 
@@ -35,6 +35,11 @@ def store(tmp_path: Path) -> Iterator[PendingStore]:
     opened = open_store(str(tmp_path / "store"))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def exchange() -> LocalExchange:
+    return LocalExchange(SHOP)
 
 
 def hold(store: PendingStore, *groups: int) -> None:
@@ -157,7 +162,7 @@ def test_a_set_that_another_process_dropped_is_asked_again(store: PendingStore) 
     assert asked(memory.question(P1, about(0, 1))) == [0, 1]
 
 
-def test_a_parcel_that_lacked_a_set_asks_for_all_of_its_own(store: PendingStore) -> None:
+def test_a_parcel_that_relied_on_a_set_that_was_gone_asks_for_it(store: PendingStore) -> None:
     """Relying on the memory again, it might lack a set for ever."""
     hold(store, 0)
     memory = remembering(store)
@@ -166,9 +171,35 @@ def test_a_parcel_that_lacked_a_set_asks_for_all_of_its_own(store: PendingStore)
     with pytest.raises(CandidateSetError):
         memory.completed(P1, about(0, 1), answered(question))
     hold(store, 0, 1)
-    assert asked(memory.question(P1, about(0, 1))) == [0, 1]
-    memory.completed(P1, about(0, 1), answered(about(0, 1)))
+    assert asked(memory.question(P1, about(0, 1))) == [0]
+    memory.completed(P1, about(0, 1), answered(about(0)))
     assert memory.question(P1, about(0, 1)) is Now.ANSWER
+
+
+@pytest.mark.parametrize("sent", [(0,), (2,)])
+def test_a_reply_that_lacks_what_was_asked_for_does_not_undo_the_memory(
+    store: PendingStore, sent: tuple[int, ...]
+) -> None:
+    """Else a server that lies would be told what is held."""
+    hold(store, 1, 3)
+    memory = remembering(store)
+    for _ in range(3):
+        assert set(asked(memory.question(P1, about(1, 2, 3, 4)))) <= {2, 4}
+        with pytest.raises(CandidateSetError, match="lacks"):
+            memory.completed(P1, about(1, 2, 3, 4), answered(about(*sent)))
+    assert asked(memory.question(P1, about(1, 2, 3, 4))) == sorted({2, 4} - set(sent))
+
+
+def test_a_reply_that_lacks_a_set_tells_nothing_new_at_work(store: PendingStore, exchange: LocalExchange) -> None:
+    hold(store, 0, 1, 2, 3)
+    lies = [True, True]
+    nothing = Reply(sets=(), index=Array.of(np.zeros(0), "u4"))
+    exchange.change = lambda data: (
+        encode_response(Response(id=decode_response(data).id, reply=nothing)) if lies and lies.pop() else data
+    )
+    assert len(recognised(store, exchange, remembering(store))) == 240
+    assert not lies
+    assert {group for pushed in exchange.pushed for group in asked(pushed.request.query)} == {4}
 
 
 def test_a_small_memory_gives_back_what_it_pushes_out(store: PendingStore) -> None:
