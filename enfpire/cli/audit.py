@@ -12,9 +12,8 @@ import typer
 from rich.console import Console
 
 from enfpire.cli.bundles import BundlePath
-from enfpire.cli.fit import Kinds, Prior, Transitions
-from enfpire.cli.operator import bar
-from enfpire.cli.options import DEFAULT_WORKSPACE, AsJson, Workspace
+from enfpire.cli.options import DEFAULT_WORKSPACE, AsJson, Kinds, Prior, Transitions, Workspace
+from enfpire.cli.output import bar
 from enfpire.client.opening import read_bundle
 from enfpire.curation.workspace import Workspace as OperatorWorkspace
 from enfpire.errors import UsageError

@@ -9,18 +9,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from enfpire.cli.fit import (
-    Kinds,
-    MaxKindAccuracy,
-    Prior,
-    Regroup,
-    Transitions,
-    check_kinds,
-    describe_groups,
-    published_fit,
-)
-from enfpire.cli.operator import bar, reporter
-from enfpire.cli.options import DEFAULT_WORKSPACE, AsJson, Gallery, Workspace
+from enfpire.cli.fit import MaxKindAccuracy, Regroup, check_kinds, describe_groups, published_fit
+from enfpire.cli.options import DEFAULT_WORKSPACE, AsJson, Gallery, Kinds, Prior, Transitions, Workspace
+from enfpire.cli.output import bar, reporter
 from enfpire.curation.workspace import Workspace as OperatorWorkspace
 from enfpire.errors import GalleryError
 from enfpire.wire.names import check_name

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from enfpire.cli.options import DEFAULT_WORKSPACE, Gallery, Workspace
+from enfpire.cli.options import CLASSES, DEFAULT_WORKSPACE, Gallery, Kinds, Prior, Transitions, Workspace
 from enfpire.curation.workspace import Workspace as OperatorWorkspace
 from enfpire.errors import UsageError
 from enfpire.wire.names import check_name
@@ -19,21 +19,8 @@ from enfpire.wire.names import check_name
 if TYPE_CHECKING:
     from enfpire.curation.fit import Fit, Options, VectorOptions
 
-_GROUPS, _BUNDLE, _CLASSES, _VECTORS = "Groups", "Size of the bundle", "What is known of classes", "Other transforms"
+_GROUPS, _BUNDLE, _VECTORS = "Groups", "Size of the bundle", "Other transforms"
 
-Kinds = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="CSV or JSON lines: class, kind.", rich_help_panel=_CLASSES)
-]
-Prior = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="CSV or JSON lines: class, prior (or how often it was seen).", rich_help_panel=_CLASSES
-    ),
-]
-Transitions = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="CSV or JSON lines: from, to, weight; or class, x, y.", rich_help_panel=_CLASSES),
-]
 Regroup = Annotated[
     bool,
     typer.Option(
@@ -47,7 +34,7 @@ MaxKindAccuracy = Annotated[
         min=0.001,
         max=1,
         help="Groups tell the kind of at most this share of classes. Needs --kinds.",
-        rich_help_panel=_CLASSES,
+        rich_help_panel=CLASSES,
     ),
 ]
 

@@ -5,17 +5,16 @@ What needs scipy or pymilvus is imported by the command that uses it: a client's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from enfpire.cli.options import DEFAULT_WORKSPACE, AsJson, ExchangeUrl, Gallery, Workspace
-from enfpire.cli.output import check_folder
+from enfpire.cli.output import bar, check_folder, reporter
 from enfpire.curation.workspace import Workspace as OperatorWorkspace
 from enfpire.errors import UsageError
 from enfpire.exchange.clients import add_client, list_clients, revoke_client
@@ -29,24 +28,6 @@ clients = typer.Typer(help="Clients that may ask.", no_args_is_help=True)
 
 MilvusUri = Annotated[str, typer.Option("--milvus", envvar="ENFPIRE_SERVER_MILVUS_URI", help="Milvus' URI.")]
 MilvusToken = Annotated[str, typer.Option(envvar="ENFPIRE_SERVER_MILVUS_TOKEN", help="user:password, where it asks.")]
-
-
-def bar() -> Progress:
-    """A progress bar on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
-
-
-def reporter(progress: Progress) -> Callable[[str, int, int], None]:
-    """What puts `(what, done, total)` on the progress bar of that name."""
-    tasks: dict[str, TaskID] = {}
-
-    def report(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = progress.add_task(what)
-        progress.update(tasks[what], completed=done, total=total)
-
-    return report
 
 
 def enroll(

@@ -1,4 +1,4 @@
-"""Writing recognitions: one line a photo, whole or not at all."""
+"""Writing recognitions, one line a photo, whole or not at all; and how far a command is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from enfpire.client.recognition import Recognition
 from enfpire.errors import UsageError
@@ -50,6 +53,24 @@ def write_output(path: Path, recognitions: Iterable[Recognition]) -> None:
     with draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         WRITERS[path.suffix](file, map(row_of, recognitions))
     draft.replace(path)
+
+
+def bar() -> Progress:
+    """A progress bar on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def reporter(progress: Progress) -> Callable[[str, int, int], None]:
+    """What puts `(what, done, total)` on the progress bar of that name."""
+    tasks: dict[str, TaskID] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = progress.add_task(what)
+        progress.update(tasks[what], completed=done, total=total)
+
+    return report
 
 
 def _write_jsonl(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
