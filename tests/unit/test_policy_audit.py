@@ -103,6 +103,24 @@ def test_photos_of_one_class_tell_more_the_more_there_are_and_less_with_memory()
     assert all(one.memory.low <= one.bound and one.no_memory.low <= one.bound for one in found.repeated)
 
 
+def test_what_a_message_leaves_open_is_counted() -> None:
+    found = audited()
+    assert found.leak is not None
+    assert found.leak.worst_anonymity <= found.leak.anonymity
+    assert 0 < found.leak.anonymity_bits <= np.log2(found.leak.anonymity) + 1e-9
+    assert found.leak.kinds_in_group is not None
+    assert found.leak.kinds_bits is not None
+    assert 0 <= found.leak.kinds_bits <= np.log2(3)
+    assert audited(kinds=False, deep=False).leak is not None
+
+
+def test_padding_hides_the_group_from_an_onlooker() -> None:
+    found = audited().metadata
+    assert found is not None
+    assert found.group_from_unpadded_size > found.group_from_reply_size
+    assert found.bits_from_unpadded_size > found.bits_from_reply_size == 0
+
+
 def test_a_more_willing_memory_tells_less_and_answers_worse() -> None:
     ladder = audited().remembered
     assert ladder[0].slack == 0

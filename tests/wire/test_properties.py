@@ -29,7 +29,7 @@ from enfpire.errors import (
 from enfpire.leakage.guarantee import guarantee_of
 from enfpire.server.answer import EncodedSet, answer
 from enfpire.wire import bundle as bundles
-from enfpire.wire.arrays import Array, DType, Floats, Frozen
+from enfpire.wire.arrays import LARGEST, Array, DType, Floats, Frozen
 from enfpire.wire.bundle import (
     Bundle,
     Cells,
@@ -56,7 +56,7 @@ digests = st.binary(min_size=32, max_size=32)
 ids = st.binary(min_size=16, max_size=16)
 members = st.binary(min_size=8, max_size=8)
 f2 = st.floats(width=16, allow_nan=False, allow_infinity=False)
-f4 = st.floats(width=32, allow_nan=False, allow_infinity=False)
+f4 = st.floats(-LARGEST, LARGEST, width=32)
 
 
 def array(dtype: DType, shape: tuple[int, ...], elements: st.SearchStrategy[Any] | None = None) -> Any:
