@@ -38,22 +38,6 @@ class PhotoSet:
         nothing = (None,) * len(self.names)
         return Enrolled("photos", self.gallery, self.gallery_labels, self.names, nothing, extractor)
 
-    def without(self, outside: Indices) -> tuple[PhotoSet, Floats]:
-        """The set without some classes (h,), and the raw features of their query photos."""
-        inside = np.setdiff1d(np.arange(len(self.names)), outside)
-        numbers = np.full(len(self.names), -1)
-        numbers[inside] = np.arange(len(inside))
-        kept, asked = numbers[self.gallery_labels] >= 0, numbers[self.query_labels] >= 0
-        rest = PhotoSet(
-            self.name,
-            tuple(self.names[number] for number in inside.tolist()),
-            self.gallery[kept],
-            numbers[self.gallery_labels[kept]],
-            self.query[asked],
-            numbers[self.query_labels[asked]],
-        )
-        return rest, self.query[~asked]
-
 
 def development_set(name: str) -> PhotoSet | None:
     """`grocery81` or `tower120`; None, with the reason on stderr, where the folder is absent (an error under CI)."""
