@@ -54,14 +54,19 @@ def cells_attacks(messages: Indices, subject: Subject, prior: Doubles | None) ->
 def leak_of(channel: Channel, subject: Subject, kinds: Indices | None) -> Leak:
     """The measures of the channel."""
     assert subject.cells is not None  # noqa: S101 - for the type checker
+    left = anonymity(channel)
+    diversity = None if kinds is None else label_diversity(channel, kinds)
     return Leak(
         min_entropy_leakage=min_entropy_leakage(channel),
         min_capacity=min_capacity(channel),
         mutual_information=mutual_information(channel),
         worst_posterior=worst_posterior(channel),
-        anonymity=anonymity(channel).effective,
+        anonymity=left.effective,
+        anonymity_bits=left.entropy,
+        worst_anonymity=left.worst_effective,
         smallest_group=int(subject.cells.classes.values.min()),
-        kinds_in_group=None if kinds is None else label_diversity(channel, kinds).worst_distinct,
+        kinds_in_group=None if diversity is None else diversity.worst_distinct,
+        kinds_bits=None if diversity is None else diversity.worst_bits,
     )
 
 

@@ -30,8 +30,9 @@ class Attacked(Finding):
 class Leak(Finding):
     """Measures of the channel from class to message, as the photos showed it (bits unless a share).
 
-    `anonymity` is 2 to the conditional entropy of the class given the message; `smallest_group` the fewest classes
-    that share a message; `kinds_in_group` the fewest kinds that do, where kinds are known.
+    `anonymity_bits` is the conditional entropy of the class given the message, `anonymity` the mean of 2 to a message's
+    entropy, and `worst_anonymity` that of the most telling message; `smallest_group` the fewest classes that share a
+    message. Where kinds are known, `kinds_in_group` is the fewest kinds that do, and `kinds_bits` their least entropy.
     """
 
     min_entropy_leakage: float
@@ -39,8 +40,11 @@ class Leak(Finding):
     mutual_information: float
     worst_posterior: float
     anonymity: float
+    anonymity_bits: float
+    worst_anonymity: float
     smallest_group: int
     kinds_in_group: int | None = None
+    kinds_bits: float | None = None
 
 
 class Repeated(Finding):
@@ -103,11 +107,16 @@ class Inverted(Finding):
 
 
 class Metadata(Finding):
-    """What sizes tell somebody who sees encrypted traffic alone: how often the reply's size names the group."""
+    """What sizes tell somebody who sees encrypted traffic alone: how often the reply's size names the group.
+
+    `unpadded` figures are what it would tell if replies were not padded.
+    """
 
     request_sizes_tell: bool
     group_from_reply_size: float
     bits_from_reply_size: float
+    group_from_unpadded_size: float
+    bits_from_unpadded_size: float
 
 
 class Walk(Finding):

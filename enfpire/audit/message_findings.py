@@ -71,11 +71,13 @@ def metadata_of(subject: Subject, channel: Channel) -> Metadata:
     lengths = [len(found.body) for found in subject.lookup.by_group(range(subject.serving.groups))]
     counts = [count for count in REQUESTED if count <= subject.serving.groups]
     sizes = request_sizes(subject.signed.bundle.gallery, "audit", subject.serving.groups, counts)
-    leak = size_leak(lengths, channel)
+    leak, unpadded = (size_leak(lengths, channel, padded=padded) for padded in (True, False))
     return Metadata(
         request_sizes_tell=any(len(found) > 1 for found in sizes.values()),
         group_from_reply_size=leak.groups_named,
         bits_from_reply_size=leak.bits,
+        group_from_unpadded_size=unpadded.groups_named,
+        bits_from_unpadded_size=unpadded.bits,
     )
 
 

@@ -163,7 +163,10 @@ def averaging_plot(policy: PolicyAudit) -> str | None:
 
 
 def memory_plot(policy: PolicyAudit) -> str | None:
-    """What slack of the memory costs (retention on a mixed stream) and gives (the server after many photos)."""
+    """What slack of the memory costs (retention on a mixed stream) and gives (the server after many photos).
+
+    The bundle's own slack is marked.
+    """
     if not policy.remembered:
         return None
     slacks = [one.slack for one in policy.remembered]
@@ -178,8 +181,10 @@ def memory_plot(policy: PolicyAudit) -> str | None:
     below.set_ylabel("mixed stream")
     below.set_xlabel("slack: how much worse a held set may fit before the client asks (score units)")
     below.set_ylim(bottom=0)
-    for axes in (above, below):
+    for axes, label in ((above, "this bundle"), (below, None)):
         share_axis(axes, "y")
+        if policy.slack is not None:
+            axes.axvline(policy.slack, color=INK, linestyle=":", linewidth=1.3, label=label)
     legend(drawing, 3)
     return svg_of(drawing, "memory")
 

@@ -27,7 +27,7 @@ from enfpire.audit.findings import (
     Walk,
 )
 from enfpire.audit.page import page
-from enfpire.audit.plots import MOST_BARS
+from enfpire.audit.plots import MOST_BARS, memory_plot
 from enfpire.audit.summary import percent, print_summary, ranged, size
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -80,8 +80,11 @@ FINDINGS: dict[str, Any] = {
         mutual_information=1.2,
         worst_posterior=0.14,
         anonymity=9.5,
+        anonymity_bits=3.21,
+        worst_anonymity=7.4,
         smallest_group=10,
         kinds_in_group=1,
+        kinds_bits=0.34,
     ),
     "kinds": Kinds(accuracy=figure(0.68), prior=0.35),
     "repeated": tuple(
@@ -92,10 +95,17 @@ FINDINGS: dict[str, Any] = {
         for slack in (0.0, 0.1, 0.2)
     ),
     "mixed_stream_retention": 0.987,
+    "slack": 0.15,
     "averaged": tuple(Averaged(messages=n, one_photo=figure(n / 40), one_class=figure(n / 50)) for n in COUNTS),
     "batches": (Batch(photos=5, bits=3.2, accuracy=figure(0.9), prior=0.89, auc=0.77),),
     "inverted": Inverted(cosine=figure(0.42), baseline=0.11, named=0.083),
-    "metadata": Metadata(request_sizes_tell=False, group_from_reply_size=0.71, bits_from_reply_size=0.9),
+    "metadata": Metadata(
+        request_sizes_tell=False,
+        group_from_reply_size=0.71,
+        bits_from_reply_size=0.9,
+        group_from_unpadded_size=0.93,
+        bits_from_unpadded_size=1.5,
+    ),
     "outsiders": Outsiders(auroc=figure(0.891), accepted=0.31, told_by_message=0.56),
     "walk": Walk(steps=20, walks=5000, worst=figure(0.021), mean=0.019, last=0.02, area=0.22, area_prior=0.07),
 }
@@ -190,6 +200,10 @@ def test_everything_found_is_shown_in_order() -> None:
         "0.891",
         "71.0 %",
         "1.58 bits",
+        "3.21 bits",
+        "7.4 classes",
+        "0.34 bits",
+        "93.0 % (1.50 bits)",
         "1 kind",
         "2.1 % (1.1 to 3.1 %)",
         "68.0 % (67.0 to 69.0 %)",
@@ -235,6 +249,15 @@ def test_the_group_that_is_told_best_is_marked() -> None:
     assert "group 3: told best" in Read(page(report(policy(**found)))).text
     found["class_groups"] = tuple(1 if place == 7 else 0 for place in range(30))
     assert "group 1: told best" in Read(page(report(policy(**found)))).text
+
+
+def test_the_bundle_s_own_slack_is_marked() -> None:
+    marked, bare = (memory_plot(policy(**FINDINGS | {"slack": slack})) for slack in (0.15, None))
+    assert marked is not None
+    assert bare is not None
+    assert "this bundle" in Read(marked).text
+    assert "this bundle" not in Read(bare).text
+    assert marked != memory_plot(policy(**FINDINGS | {"slack": 0.05}))
 
 
 def test_many_classes_are_an_outline() -> None:
