@@ -158,6 +158,7 @@ def _figures(outcome: Outcome) -> dict[str, str]:
         "candidates": f"{outcome.candidates:.1f}",
         "retention": _share(outcome.retention),
         "server bound": f"{outcome.server_bound:.2%}",
+        "if all go right": f"{outcome.server_expected:.2%}",
         "measured": _share(outcome.server_measured),
         "kind": "" if outcome.kind_accuracy is None else _share(outcome.kind_accuracy),
         "bytes/photo": f"{outcome.bytes_per_photo:,.0f}",

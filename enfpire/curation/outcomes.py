@@ -23,7 +23,7 @@ SAME_PRICE = 1.02
 _TINY = 1e-12
 _FIGURES = (
     *("retention", "retention_low", "retention_high", "unprotected_accuracy", "candidates", "bytes_per_photo"),
-    *("server_bound", "server_measured", "bundle_only_accuracy"),
+    *("server_bound", "server_expected", "server_measured", "bundle_only_accuracy"),
 )
 
 
@@ -39,8 +39,9 @@ class Estimate(NamedTuple):
 class Outcome:
     """A policy with its figures; sizes in bytes, `candidates` (K) and bytes are means over photos.
 
-    `server_bound` is the sum over groups of the largest prior in the group, G/C where none are declared; and
-    `claimed_bound` the sum of the G largest priors, which holds however photos are routed.
+    `server_bound` is the sum of the G largest priors, G/C where none are declared: it holds however photos are routed.
+    `server_expected` is the sum over groups of the largest prior in the group: what a server reaches while photos go
+    where they belong.
     """
 
     options: CellsOptions
@@ -52,8 +53,8 @@ class Outcome:
     bytes_down: float
     bytes_up: int
     bundle_bytes: int
+    server_expected: float
     server_bound: float
-    claimed_bound: float
     server_measured: Estimate
     kind_accuracy: Estimate | None
     bundle_only_accuracy: Estimate
@@ -71,7 +72,7 @@ class Outcome:
     def reached(self, targets: Targets) -> dict[str, float]:
         """What was reached of each target that was set, by the target's name."""
         found = {
-            "max_server_accuracy": max(self.server_bound, self.server_measured.value),
+            "max_server_accuracy": max(self.server_expected, self.server_measured.value),
             "min_retention": self.retention.value,
             "max_bytes_per_photo": self.bytes_per_photo,
             "max_bundle_bytes": float(self.bundle_bytes),
@@ -99,6 +100,7 @@ class Outcome:
             self.candidates,
             self.bytes_per_photo,
             self.server_bound,
+            self.server_expected,
             self.server_measured.value,
             self.bundle_only_accuracy.value,
             *([] if self.kind_accuracy is None else [self.kind_accuracy.value]),
@@ -120,8 +122,8 @@ class Costs:
     classes: Sequence[CandidateSet]
     bytes_up: int
     bundle_bytes: int
+    server_expected: float
     server_bound: float
-    claimed_bound: float
     groups: int
 
 
@@ -147,8 +149,8 @@ def outcome_at(
         bytes_down=balanced_mean(down, labels, priors),
         bytes_up=costs.bytes_up,
         bundle_bytes=costs.bundle_bytes,
+        server_expected=costs.server_expected,
         server_bound=costs.server_bound,
-        claimed_bound=costs.claimed_bound,
         server_measured=accuracy_of(np.concatenate([trial.named for trial in trials]), labels, priors),
         kind_accuracy=accuracy_of(np.concatenate(kinds), labels, priors) if kinds else None,
         bundle_only_accuracy=accuracy_of(np.concatenate([trial.by_bundle for trial in trials]), labels, priors),

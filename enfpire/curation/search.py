@@ -109,8 +109,8 @@ class Search:
             ),
             groups=count,
             # a client does not trust the priors: G/C is for those who take classes as equally likely
-            server_bound=max(count / len(self._cards), prior_bound(groups[0], priors)),
-            claimed_bound=claimed_bound(count, priors),
+            server_expected=max(count / len(self._cards), prior_bound(groups[0], priors)),
+            server_bound=claimed_bound(count, priors),
         )
 
     def _try(self, options: CellsOptions, costs: Costs, of_folds: Sequence[Grouping]) -> Outcome:

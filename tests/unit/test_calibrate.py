@@ -210,9 +210,9 @@ def test_a_declared_prior_weighs_and_bounds() -> None:
     draft = fitted(found).transform
     assert draft.kind == "cells"
     reached = prior_bound(draft.groups.values.astype(np.intp), priors)
-    assert found.chosen.server_bound == pytest.approx(reached)
+    assert found.chosen.server_expected == pytest.approx(reached)
     assert reached <= 0.15
-    assert found.chosen.claimed_bound >= reached
+    assert found.chosen.server_bound >= reached
     assert found.chosen.groups / CLASSES < 0.15
 
 
