@@ -94,11 +94,11 @@ class Asker:
 
 
 def held_groups(store: PendingStore, signed: SignedBundle) -> set[int]:
-    """The groups of a `cells` bundle whose candidate sets the store holds."""
+    """The groups of a `cells` bundle whose candidate sets the store holds for its gallery."""
     cells = signed.bundle.transform
     if not isinstance(cells, Cells):
         return set()
-    held = store.held_digests()
+    held = store.held_digests(signed.bundle.gallery)
     return {group for group in range(cells.groups) if cells.digest(group) in held}
 
 

@@ -62,16 +62,17 @@ class NoMemory:
 
 
 class SetMemory:
-    """Keeps the candidate sets of one `cells` bundle in the store, up to a number of bytes."""
+    """Keeps the candidate sets of one `cells` bundle in the store, up to a number of bytes for its gallery."""
 
-    def __init__(self, store: PendingStore, cells: Cells, cap_bytes: int) -> None:
+    def __init__(self, store: PendingStore, gallery: str, cells: Cells, cap_bytes: int) -> None:
         self._store = store
+        self._gallery = gallery
         self._cells = cells
         self._cap = cap_bytes
         self._asking: dict[bytes, frozenset[int]] = {}
         self._relied: dict[bytes, frozenset[bytes]] = {}
         self._gone: dict[bytes, frozenset[bytes]] = {}
-        self._held = store.held_digests()
+        self._held = store.held_digests(gallery)
 
     def question(self, parcel: bytes, query: Query) -> Query | Now:
         """The query without the groups whose set is held, unless it was gone when this parcel relied on it."""
@@ -95,9 +96,12 @@ class SetMemory:
         came = {} if reply is None else {sent.digest: sent for sent in reply.sets}
         digests = [self._cells.digest(group) for group in _groups(query)]
         # read first: holding those that came may push these out
-        kept = {digest: self._store.held_set(digest) for digest in digests if came and digest not in came}
-        self._store.hold_sets([body for digest in digests if (body := _checked(came.get(digest)))], self._cap)
-        self._held = self._store.held_digests()
+        kept = {
+            digest: self._store.held_set(self._gallery, digest) for digest in digests if came and digest not in came
+        }
+        checked = [body for digest in digests if (body := _checked(came.get(digest)))]
+        self._store.hold_sets(self._gallery, checked, self._cap)
+        self._held = self._store.held_digests(self._gallery)
         self._check(parcel, [digest for digest in digests if digest not in came and kept.get(digest) is None])
         sets = [came.get(digest) or self._remembered(digest, kept.get(digest)) for digest in digests]
         return Reply(sets=tuple(sets), index=Array.of(np.arange(len(digests)), "u4"))
@@ -137,5 +141,5 @@ def _groups(query: Query) -> list[int]:
 def memory_of(store: PendingStore, bundle: Bundle, cap_bytes: int) -> Memory:
     """The memory for a bundle; none where `cap_bytes` is 0, or where vectors travel."""
     if cap_bytes and isinstance(bundle.transform, Cells):
-        return SetMemory(store, bundle.transform, cap_bytes)
+        return SetMemory(store, bundle.gallery, bundle.transform, cap_bytes)
     return NoMemory()

@@ -10,7 +10,7 @@ from enfpire.client.recognition import Recognition
 from enfpire.client.store import Parcel, PendingStore
 from enfpire.errors import StoreError, WireError
 from enfpire.wire.bundle import SignedBundle, open_bundle
-from enfpire.wire.reply import decode_response
+from enfpire.wire.reply import SentSet, decode_response
 
 OPENED_BUNDLES = 8
 
@@ -59,13 +59,14 @@ def resolve_parcel(store: PendingStore, parcel_id: bytes) -> int:
     if response.reply is None:
         raise WireError("a refusal is not a reply")
     signed = bundle_of(store, parcel.job)
-    held = {sent.digest: body for sent in response.reply.sets if (body := _held(store, sent.digest, sent.body))}
+    gallery = signed.bundle.gallery
+    held = {sent.digest: body for sent in response.reply.sets if (body := _held(store, gallery, sent))}
     matches = resolve(parcel.pending, response.reply, signed, held)
     return store.commit(parcel.job, recognitions(parcel, matches), parcel.id)
 
 
-def _held(store: PendingStore, digest: bytes, body: bytes | None) -> bytes | None:
-    return store.held_set(digest) if body is None else None
+def _held(store: PendingStore, gallery: str, sent: SentSet) -> bytes | None:
+    return store.held_set(gallery, sent.digest) if sent.body is None else None
 
 
 def recognitions(parcel: Parcel, matches: list[Match]) -> list[Recognition]:

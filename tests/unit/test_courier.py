@@ -332,7 +332,7 @@ def test_bad_replies_are_asked_for_again_and_then_raised(
         rounds(courier, job, finished(store))
     assert len(exchange.pushed) == BAD_REPLIES
     assert store.progress(JOB).recognised == 0
-    assert store.held_digests() == frozenset()
+    assert store.held_digests("shop") == frozenset()
     # the same courier goes on when the worker is mended
     exchange.change = good
     rounds(courier, job, finished(store))
@@ -367,14 +367,14 @@ def test_candidate_sets_are_held_under_their_digests(store: PendingStore, exchan
     cells = SHOP.signed.bundle.transform
     assert isinstance(cells, Cells)
     groups = set(SHOP.groups[SHOP.labels[:40]].tolist())
-    assert store.held_digests() >= {cells.digest(group) for group in groups}
-    assert all(EncodedSet.of(store.held_set(one) or b"").digest == one for one in store.held_digests())
+    assert store.held_digests("shop") >= {cells.digest(group) for group in groups}
+    assert all(EncodedSet.of(store.held_set("shop", one) or b"").digest == one for one in store.held_digests("shop"))
 
 
 def test_without_memory_nothing_is_held(store: PendingStore, exchange: LocalExchange) -> None:
     courier_of(store, exchange, memory_bytes=0).round([job_with_parcels(store)], 0)
     assert store.progress(JOB).done
-    assert store.held_digests() == frozenset()
+    assert store.held_digests("shop") == frozenset()
 
 
 def test_a_reply_that_a_dead_process_kept_is_resolved(store: PendingStore, exchange: LocalExchange) -> None:

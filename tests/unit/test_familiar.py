@@ -143,5 +143,7 @@ def test_what_was_asked_counts_as_held(store: PendingStore, job: JobRecord) -> N
 def test_sets_of_the_store_are_held(store: PendingStore) -> None:
     assert held_groups(store, SHOP.signed) == set()
     sent = SHOP.lookup.by_group([1, 3])
-    store.hold_sets([(one.digest, one.body) for one in sent], CAP)
+    store.hold_sets("shop", [(one.digest, one.body) for one in sent], CAP)
     assert held_groups(store, SHOP.signed) == {1, 3}
+    art = SHOP.signed.model_copy(update={"bundle": SHOP.signed.bundle.model_copy(update={"gallery": "art"})})
+    assert held_groups(store, art) == set()

@@ -175,7 +175,16 @@ def test_the_store_holds_no_content(tmp_path: Path, redis_url: str) -> None:
 # SQLite only
 
 
-def test_a_store_of_the_version_before_gets_a_ledger(tmp_path: Path) -> None:
+SETS_BEFORE = """
+CREATE TABLE sets (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX sets_bytes ON sets (number, bytes);
+INSERT INTO sets (digest, bytes, body) VALUES (x'aa', 1, x'bb');
+"""
+
+
+def test_a_store_of_the_version_before_gets_a_ledger_and_sets_by_gallery(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     opened(store)
     store.put(parcel(1, (0, 1)), due=1.0)
@@ -185,12 +194,17 @@ def test_a_store_of_the_version_before_gets_a_ledger(tmp_path: Path) -> None:
         for statement in LEDGER_SCHEMA.split(";"):
             if statement.strip():
                 connection.execute(f"DROP TABLE {statement.split()[2]}")
+        connection.executescript("DROP TABLE sets;" + SETS_BEFORE)
         connection.execute("PRAGMA user_version = 2")
     connection.close()
     migrated = open_store(str(tmp_path))
     assert migrated.jobs() == [record()]
     assert migrated.load(parcel(1, ()).id) is not None
     assert migrated.ledger.entries() == []
+    assert migrated.held_digests("shop") == frozenset()
+    migrated.hold_set("shop", MILK, b"set", 100)
+    migrated.hold_set("art", MILK, b"another", 100)
+    assert migrated.held_set("shop", MILK) == b"set"
     # a parcel that was put before is noted when it is asked
     migrated.ledger.note(parcel(1, ()).id, Question(2, (7,), 1.5))
     put(migrated, 2, (2,), Sent(MILK, b"one"))

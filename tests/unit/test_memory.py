@@ -44,7 +44,7 @@ def exchange() -> LocalExchange:
 
 def hold(store: PendingStore, *groups: int) -> None:
     for group in groups:
-        store.hold_set(SETS[group].digest, SETS[group].body, CAP)
+        store.hold_set("shop", SETS[group].digest, SETS[group].body, CAP)
 
 
 def remembering(store: PendingStore, cap: int = CAP) -> SetMemory:
@@ -135,27 +135,34 @@ def test_a_poisoned_set_is_not_held(store: PendingStore) -> None:
         index=Array.of(np.arange(2), "u4"),
     )
     memory.completed(P1, about(0, 1), poisoned)
-    assert store.held_digests() == {SETS[1].digest}
-    assert store.held_set(SETS[1].digest) == SETS[1].body
+    assert store.held_digests("shop") == {SETS[1].digest}
+    assert store.held_set("shop", SETS[1].digest) == SETS[1].body
     assert asked(memory.question(P2, about(0, 1))) == [0]
 
 
 def test_sets_that_nobody_asked_for_are_not_held(store: PendingStore) -> None:
     memory = remembering(store)
     memory.completed(P1, about(2), answered(about(0, 1, 2, 3, 4)))
-    assert store.held_digests() == {SETS[2].digest}
+    assert store.held_digests("shop") == {SETS[2].digest}
 
 
 def test_sets_of_another_gallery_version_are_of_no_use(store: PendingStore) -> None:
     for found in shop(CELLS.model_copy(update={"over_ask": 2.0})).lookup.by_group(range(5)):
-        store.hold_set(found.digest, found.body, CAP)
+        store.hold_set("shop", found.digest, found.body, CAP)
     assert asked(remembering(store).question(P1, about(0, 1, 2, 3, 4))) == [0, 1, 2, 3, 4]
+
+
+def test_sets_of_another_gallery_are_of_no_use(store: PendingStore) -> None:
+    """Its operator would learn from silence what was asked of this one."""
+    hold(store, 0, 1, 2, 3, 4)
+    memory = memory_of(store, SHOP.signed.bundle.model_copy(update={"gallery": "art"}), CAP)
+    assert asked(memory.question(P1, about(0, 1, 2, 3, 4))) == [0, 1, 2, 3, 4]
 
 
 def test_a_set_that_another_process_dropped_is_asked_again(store: PendingStore) -> None:
     hold(store, 0, 1)
     memory = remembering(store)
-    store.hold_set(bytes(32), b"x", 1)
+    store.hold_set("shop", bytes(32), b"x", 1)
     assert memory.question(P1, about(0, 1)) is Now.ANSWER
     with pytest.raises(CandidateSetError):
         memory.completed(P1, about(0, 1), None)
@@ -167,7 +174,7 @@ def test_a_parcel_that_relied_on_a_set_that_was_gone_asks_for_it(store: PendingS
     hold(store, 0)
     memory = remembering(store)
     question = memory.question(P1, about(0, 1))
-    store.hold_set(bytes(32), b"x", 1)
+    store.hold_set("shop", bytes(32), b"x", 1)
     with pytest.raises(CandidateSetError):
         memory.completed(P1, about(0, 1), answered(question))
     hold(store, 0, 1)
@@ -207,7 +214,7 @@ def test_a_small_memory_gives_back_what_it_pushes_out(store: PendingStore) -> No
     hold(store, 0, 1)
     memory = remembering(store, cap=2 * SET_BYTES)
     reply = memory.completed(P1, about(0, 1, 2), answered(memory.question(P1, about(0, 1, 2))))
-    held = store.held_digests()
+    held = store.held_digests("shop")
     assert SETS[0].digest not in held
     for sent in reply.sets:
         assert sent.body is not None or sent.digest in held
@@ -222,7 +229,7 @@ def test_without_memory_all_is_asked_always(store: PendingStore, kind: str) -> N
     assert memory.completed(P1, about(0, 1), reply) is reply
     for _ in range(2):
         assert memory.question(P1, about(0, 1)) == about(0, 1)
-    assert store.held_digests() == frozenset()
+    assert store.held_digests("shop") == frozenset()
 
 
 # memory at work

@@ -341,36 +341,50 @@ def test_a_job_that_the_store_does_not_know(store: PendingStore) -> None:
 def test_the_candidate_sets_held_longest_go_first(store: PendingStore) -> None:
     digests = [bytes([number]) * 32 for number in range(5)]
     for digest in digests[:3]:
-        store.hold_set(digest, digest[:1] * 40, 100)
-    assert store.held_digests() == {digests[1], digests[2]}
-    store.hold_set(digests[1], digests[1][:1] * 40, 100)
-    store.hold_set(digests[3], b"x" * 40, 100)
-    assert store.held_digests() == {digests[1], digests[3]}
-    store.hold_set(digests[4], b"x" * 101, 100)
-    assert store.held_set(digests[4]) is None
-    assert store.held_set(digests[1]) == digests[1][:1] * 40
-    store.hold_set(digests[3], b"x" * 40, 60)
-    assert store.held_digests() == {digests[3]}
+        store.hold_set("shop", digest, digest[:1] * 40, 100)
+    assert store.held_digests("shop") == {digests[1], digests[2]}
+    store.hold_set("shop", digests[1], digests[1][:1] * 40, 100)
+    store.hold_set("shop", digests[3], b"x" * 40, 100)
+    assert store.held_digests("shop") == {digests[1], digests[3]}
+    store.hold_set("shop", digests[4], b"x" * 101, 100)
+    assert store.held_set("shop", digests[4]) is None
+    assert store.held_set("shop", digests[1]) == digests[1][:1] * 40
+    store.hold_set("shop", digests[3], b"x" * 40, 60)
+    assert store.held_digests("shop") == {digests[3]}
 
 
 def test_candidate_sets_are_held_together(store: PendingStore) -> None:
     digests = [bytes([number]) * 32 for number in range(6)]
-    store.hold_sets([(digest, digest[:1] * 40) for digest in digests[:3]], 120)
-    assert store.held_digests() == set(digests[:3])
-    store.hold_sets([(digests[0], b"a" * 40), (digests[3], b"b" * 40), (digests[4], b"c" * 121)], 120)
-    assert store.held_digests() == {digests[0], digests[2], digests[3]}
-    assert store.held_set(digests[0]) == b"a" * 40
-    store.hold_sets([(digest, b"d" * 50) for digest in digests], 120)
-    assert store.held_digests() == set(digests[4:])
-    store.hold_sets([], 60)
-    assert store.held_digests() == {digests[5]}
+    store.hold_sets("shop", [(digest, digest[:1] * 40) for digest in digests[:3]], 120)
+    assert store.held_digests("shop") == set(digests[:3])
+    store.hold_sets("shop", [(digests[0], b"a" * 40), (digests[3], b"b" * 40), (digests[4], b"c" * 121)], 120)
+    assert store.held_digests("shop") == {digests[0], digests[2], digests[3]}
+    assert store.held_set("shop", digests[0]) == b"a" * 40
+    store.hold_sets("shop", [(digest, b"d" * 50) for digest in digests], 120)
+    assert store.held_digests("shop") == set(digests[4:])
+    store.hold_sets("shop", [], 60)
+    assert store.held_digests("shop") == {digests[5]}
+
+
+def test_each_gallery_holds_sets_of_its_own(store: PendingStore) -> None:
+    """Else an operator who names the sets of another gallery would learn from silence what was asked there."""
+    same, other = b"s" * 32, b"o" * 32
+    store.hold_set("shop", same, b"x" * 60, 100)
+    assert (store.held_digests("art"), store.held_set("art", same)) == (frozenset(), None)
+    store.hold_sets("art", [(same, b"y" * 70), (other, b"z" * 30)], 100)
+    assert store.held_digests("shop") == {same}
+    assert store.held_digests("art") == {same, other}
+    assert (store.held_set("shop", same), store.held_set("art", same)) == (b"x" * 60, b"y" * 70)
+    store.hold_sets("art", [], 50)
+    assert store.held_digests("shop") == {same}
+    assert store.held_digests("art") == {other}
 
 
 def test_bundles_pins_and_purge(where: str, store: PendingStore) -> None:
     opened(store)
     store.put(parcel(1, (0,)), due=1.0)
     store.commit(JOB, [recognition(1)], None)
-    store.hold_set(b"s" * 32, b"set", 100)
+    store.hold_set("shop", b"s" * 32, b"set", 100)
     store.keep_bundle(b"b" * 32, b"bundle")
     store.keep_bundle(b"b" * 32, b"bundle")
     store.pin("shop", b"old")
@@ -378,15 +392,15 @@ def test_bundles_pins_and_purge(where: str, store: PendingStore) -> None:
     assert (store.bundle(b"b" * 32), store.bundle(bytes(32))) == (b"bundle", None)
     assert (store.pinned("shop"), store.pinned("art")) == (b"key", None)
     store.purge()
-    assert (store.jobs(), store.held_digests(), store.bundle(b"b" * 32), store.pinned("shop")) == (
+    assert (store.jobs(), store.held_digests("shop"), store.bundle(b"b" * 32), store.pinned("shop")) == (
         [],
         frozenset(),
         None,
         None,
     )
     opened(store)
-    store.hold_set(b"s" * 32, b"x" * 100, 100)
-    assert store.held_digests() == {b"s" * 32}
+    store.hold_set("shop", b"s" * 32, b"x" * 100, 100)
+    assert store.held_digests("shop") == {b"s" * 32}
     assert store.recognitions(JOB, 0, 10) == []
     assert len(open_again(where).waiting(JOB, 10)) == 6
 
@@ -651,7 +665,7 @@ def test_every_key_has_the_prefix(redis_url: str) -> None:
     store.put(parcel(1, (0,)), due=1.0)
     store.keep_reply(parcel(1, ()).id, b"reply")
     store.commit(JOB, [recognition(1)], None)
-    store.hold_set(b"s" * 32, b"set", 100)
+    store.hold_set("shop", b"s" * 32, b"set", 100)
     store.keep_bundle(b"b" * 32, b"bundle")
     store.pin("shop", b"key")
     with redis.Redis.from_url(redis_url) as client:
@@ -661,6 +675,18 @@ def test_every_key_has_the_prefix(redis_url: str) -> None:
         assert len(keys) > 10
         store.purge()
         assert client.keys() == [b"mine"]
+
+
+def test_sets_that_all_galleries_shared_once_go(redis_url: str) -> None:
+    store = open_store(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("enfclient:sets:", "digest", "body")
+        client.zadd("enfclient:sets-order:", {"digest": 1})
+        client.set("enfclient:sets-bytes:", 4)
+        store.hold_set("shop", b"s" * 32, b"set", 100)
+        assert not client.exists("enfclient:sets:", "enfclient:sets-order:", "enfclient:sets-bytes:")
+    assert store.held_digests("shop") == {b"s" * 32}
+    store.close()
 
 
 def test_a_redis_that_is_not_there() -> None:

@@ -123,23 +123,24 @@ class PendingStore(Protocol):
         """How far a job is; costs the same for any number of photos."""
         ...
 
-    def hold_sets(self, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
-        """Keep candidate sets (digest, body), each younger than the one before it.
+    def hold_sets(self, gallery: str, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
+        """Keep candidate sets (digest, body) of a gallery, each younger than the one before it.
 
-        Those held longest are dropped while all together are over `cap_bytes`; one that is larger is not kept.
+        Those held longest are dropped while all of that gallery together are over `cap_bytes`; one that is larger is
+        not kept. A gallery learns nothing of the sets of another one, even where both have the same.
         """
         ...
 
-    def hold_set(self, digest: bytes, body: bytes, cap_bytes: int) -> None:
+    def hold_set(self, gallery: str, digest: bytes, body: bytes, cap_bytes: int) -> None:
         """Keep one candidate set, as `hold_sets` does."""
         ...
 
-    def held_set(self, digest: bytes) -> bytes | None:
-        """A candidate set that is held."""
+    def held_set(self, gallery: str, digest: bytes) -> bytes | None:
+        """A candidate set that is held for a gallery."""
         ...
 
-    def held_digests(self) -> frozenset[bytes]:
-        """Digests of all candidate sets that are held."""
+    def held_digests(self, gallery: str) -> frozenset[bytes]:
+        """Digests of all candidate sets that are held for a gallery."""
         ...
 
     def keep_bundle(self, digest: bytes, data: bytes) -> None:

@@ -50,12 +50,17 @@ CREATE UNIQUE INDEX recognitions_row ON recognitions (job, row);
 CREATE TABLE parts (
     job TEXT NOT NULL, digest BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job, digest)
 ) WITHOUT ROWID;
-CREATE TABLE sets (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL, body BLOB NOT NULL
-);
-CREATE INDEX sets_bytes ON sets (number, bytes);
 CREATE TABLE bundles (digest BLOB NOT NULL UNIQUE, body BLOB NOT NULL);
 CREATE TABLE pins (gallery TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+# Since version 3; before it, all galleries shared the sets.
+SETS_SCHEMA = """
+CREATE TABLE sets (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, gallery TEXT NOT NULL, digest BLOB NOT NULL, bytes INTEGER NOT NULL,
+    body BLOB NOT NULL, UNIQUE (gallery, digest)
+);
+CREATE INDEX sets_bytes ON sets (gallery, number, bytes);
 """
 
 # Since version 3. `sent` calls a photo by the HMAC of its content under the `secret`; `questions` are those of parcels
@@ -74,8 +79,8 @@ CREATE TABLE asked_groups (bundle BLOB NOT NULL, number INTEGER NOT NULL, PRIMAR
 CREATE TABLE questions (parcel BLOB PRIMARY KEY, asked INTEGER NOT NULL, bits REAL NOT NULL) WITHOUT ROWID;
 """
 
-# What brings a store of an older version to this one.
-MIGRATIONS = {2: LEDGER_SCHEMA}
+# What brings a store of an older version to this one; sets that are dropped are asked for again.
+MIGRATIONS = {2: "DROP TABLE sets;" + SETS_SCHEMA + LEDGER_SCHEMA}
 
 TABLES = (
     "jobs",
@@ -205,7 +210,7 @@ class Database:
                 raise StoreError(f"the store {self._path} is of version {version}; update EnfPire or move it away")
             if not ours and not empty:
                 raise StoreError(f"{self._path} is not a store of EnfPire; choose another path")
-            for statement in (MIGRATIONS[version] if ours else SCHEMA + LEDGER_SCHEMA).split(";"):
+            for statement in (MIGRATIONS[version] if ours else SCHEMA + SETS_SCHEMA + LEDGER_SCHEMA).split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

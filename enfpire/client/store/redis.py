@@ -185,19 +185,19 @@ class RedisStore:
             raise StoreError(UNKNOWN_JOB)
         return Progress(*(int(count) for count in counts))
 
-    def hold_sets(self, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
+    def hold_sets(self, gallery: str, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
         with errors():
-            self._hold_sets(args=[cap_bytes, *(value for pair in sets for value in pair)])
+            self._hold_sets(args=[gallery, cap_bytes, *(value for pair in sets for value in pair)])
 
-    def hold_set(self, digest: bytes, body: bytes, cap_bytes: int) -> None:
-        self.hold_sets([(digest, body)], cap_bytes)
+    def hold_set(self, gallery: str, digest: bytes, body: bytes, cap_bytes: int) -> None:
+        self.hold_sets(gallery, [(digest, body)], cap_bytes)
 
-    def held_set(self, digest: bytes) -> bytes | None:
-        return self._field(scripts.key("sets"), digest)
+    def held_set(self, gallery: str, digest: bytes) -> bytes | None:
+        return self._field(scripts.key("sets", gallery), digest)
 
-    def held_digests(self) -> frozenset[bytes]:
+    def held_digests(self, gallery: str) -> frozenset[bytes]:
         with errors():
-            return frozenset(self._redis.hkeys(scripts.key("sets")))
+            return frozenset(self._redis.hkeys(scripts.key("sets", gallery)))
 
     def keep_bundle(self, digest: bytes, data: bytes) -> None:
         with errors():

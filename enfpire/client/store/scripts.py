@@ -14,7 +14,9 @@ Keys, all under `PREFIX`; ids of parcels in hexadecimal:
     recognised:<job>:       hash    row -> packed recognition
     order:<job>:            list    rows in the order in which they were recognised
     parts:<job>:            hash    digest -> part of packed recognitions
-    sets: sets-order: sets-bytes:   hash, zset, string    candidate sets, their age, their size together
+    sets:<gallery>:         hash    digest -> candidate set of that gallery
+    sets-order:<gallery>:   zset    their digests by age
+    sets-bytes:<gallery>:   string  their size together
     clock:                  string  counter that orders replies and sets
     bundles: pins:          hash    digest -> bundle, gallery -> operator's key
     secret:                 string  under which contents of photos are hidden
@@ -234,28 +236,30 @@ return 1
 """
 )
 
-# cap in bytes, then digest and body of each set
+# gallery, cap in bytes, then digest and body of each set; sets that all galleries shared, as they did once, go
 HOLD_SETS = (
     _PRELUDE
     + """
-local cap = tonumber(ARGV[1])
-local total = tonumber(call('GET', P .. 'sets-bytes:') or '0')
-for i = 2, #ARGV, 2 do
+local gallery, cap = ARGV[1] .. ':', tonumber(ARGV[2])
+local sets, order, bytes = P .. 'sets:' .. gallery, P .. 'sets-order:' .. gallery, P .. 'sets-bytes:' .. gallery
+call('UNLINK', P .. 'sets:', P .. 'sets-order:', P .. 'sets-bytes:')
+local total = tonumber(call('GET', bytes) or '0')
+for i = 3, #ARGV, 2 do
   local digest, body = ARGV[i], ARGV[i + 1]
   if #body <= cap then
-    total = total + #body - call('HSTRLEN', P .. 'sets:', digest)
-    call('HSET', P .. 'sets:', digest, body)
-    call('ZADD', P .. 'sets-order:', call('INCR', P .. 'clock:'), digest)
+    total = total + #body - call('HSTRLEN', sets, digest)
+    call('HSET', sets, digest, body)
+    call('ZADD', order, call('INCR', P .. 'clock:'), digest)
   end
 end
 while total > cap do
-  local oldest = call('ZRANGE', P .. 'sets-order:', 0, 0)[1]
+  local oldest = call('ZRANGE', order, 0, 0)[1]
   if not oldest then break end
-  total = total - call('HSTRLEN', P .. 'sets:', oldest)
-  call('HDEL', P .. 'sets:', oldest)
-  call('ZREM', P .. 'sets-order:', oldest)
+  total = total - call('HSTRLEN', sets, oldest)
+  call('HDEL', sets, oldest)
+  call('ZREM', order, oldest)
 end
-call('SET', P .. 'sets-bytes:', total)
+call('SET', bytes, total)
 return 1
 """
 )

@@ -171,21 +171,22 @@ class SqliteStore:
             ).fetchone()
         return Progress(*row)
 
-    def hold_sets(self, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
-        values = [(digest, len(body), body) for digest, body in sets if len(body) <= cap_bytes]
+    def hold_sets(self, gallery: str, sets: Sequence[tuple[bytes, bytes]], cap_bytes: int) -> None:
+        values = [(gallery, digest, len(body), body) for digest, body in sets if len(body) <= cap_bytes]
         with self._database.writing(lasting=False) as connection:
-            connection.executemany("REPLACE INTO sets (digest, bytes, body) VALUES (?, ?, ?)", values)
-            evict(connection, cap_bytes)
+            connection.executemany("REPLACE INTO sets (gallery, digest, bytes, body) VALUES (?, ?, ?, ?)", values)
+            evict(connection, gallery, cap_bytes)
 
-    def hold_set(self, digest: bytes, body: bytes, cap_bytes: int) -> None:
-        self.hold_sets([(digest, body)], cap_bytes)
+    def hold_set(self, gallery: str, digest: bytes, body: bytes, cap_bytes: int) -> None:
+        self.hold_sets(gallery, [(digest, body)], cap_bytes)
 
-    def held_set(self, digest: bytes) -> bytes | None:
-        return self._body("SELECT body FROM sets WHERE digest = ?", digest)
+    def held_set(self, gallery: str, digest: bytes) -> bytes | None:
+        return self._body("SELECT body FROM sets WHERE gallery = ? AND digest = ?", gallery, digest)
 
-    def held_digests(self) -> frozenset[bytes]:
+    def held_digests(self, gallery: str) -> frozenset[bytes]:
         with self._database.reading() as connection:
-            return frozenset(row[0] for row in connection.execute("SELECT digest FROM sets"))
+            rows = connection.execute("SELECT digest FROM sets WHERE gallery = ?", (gallery,))
+            return frozenset(row[0] for row in rows)
 
     def keep_bundle(self, digest: bytes, data: bytes) -> None:
         with self._database.writing() as connection:
@@ -216,9 +217,9 @@ class SqliteStore:
     def close(self) -> None:
         self._database.close()
 
-    def _body(self, statement: str, key: bytes | str) -> bytes | None:
+    def _body(self, statement: str, *key: bytes | str) -> bytes | None:
         with self._database.reading() as connection:
-            row = connection.execute(statement, (key,)).fetchone()
+            row = connection.execute(statement, key).fetchone()
         return None if row is None else row[0]
 
 

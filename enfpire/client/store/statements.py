@@ -70,14 +70,15 @@ def delete_job(connection: sqlite3.Connection, job: str) -> None:
     connection.execute("DELETE FROM jobs WHERE id = ?", (job,))
 
 
-def evict(connection: sqlite3.Connection, cap_bytes: int) -> None:
-    """Delete the candidate sets held longest while all together are over the cap."""
-    if connection.execute("SELECT ifnull(sum(bytes), 0) FROM sets").fetchone()[0] <= cap_bytes:
+def evict(connection: sqlite3.Connection, gallery: str, cap_bytes: int) -> None:
+    """Delete the candidate sets of a gallery that are held longest while all of it together are over the cap."""
+    total = "SELECT ifnull(sum(bytes), 0) FROM sets WHERE gallery = ?"
+    if connection.execute(total, (gallery,)).fetchone()[0] <= cap_bytes:
         return
     connection.execute(
-        "DELETE FROM sets WHERE number IN (SELECT number FROM "
-        "(SELECT number, sum(bytes) OVER (ORDER BY number DESC) AS younger FROM sets) WHERE younger > ?)",
-        (cap_bytes,),
+        "DELETE FROM sets WHERE number IN (SELECT number FROM (SELECT number, "
+        "sum(bytes) OVER (ORDER BY number DESC) AS younger FROM sets WHERE gallery = ?) WHERE younger > ?)",
+        (gallery, cap_bytes),
     )
 
 
