@@ -12,17 +12,19 @@ from functools import lru_cache
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from enfpire.audit.labelled import Labelled
+from enfpire.audit.subject import subject_of
 from enfpire.client.features import whiten
 from enfpire.curation.cells import CellsDraft, CellsOptions
 from enfpire.curation.entries import Enrolled
 from enfpire.curation.fit import Fit, Options, fit
 from enfpire.curation.held_out import Recipe
 from enfpire.curation.one_thread import one_thread
-from enfpire.curation.publish import draft_version, largest_set, make_bundle
+from enfpire.curation.publish import draft_version
 from enfpire.server.memory_gallery import MemoryLookup
 from enfpire.server.version import GalleryVersion
 from enfpire.wire.arrays import Floats, Indices, normalised
-from enfpire.wire.bundle import Extractor, Serving, SignedBundle, serving_of, sign_bundle
+from enfpire.wire.bundle import Extractor, Serving, SignedBundle, serving_of
 
 RECIPE = Recipe(dimensions=24, prototypes=2)
 CELLS = CellsOptions(classes_per_group=12)
@@ -94,13 +96,10 @@ class Shop:
 def shop(options: Options = CELLS) -> Shop:
     """60 classes, by default in five groups of 12."""
     fitted, asked = fitted_shop(options), photos(means(60, 32), 4, seed=2)
-    version = draft_version(fitted)
-    sets = MemoryLookup(version).by_group(range(len(version.members or ())))
-    largest = largest_set(fitted, [len(one.body) for one in sets])
-    digests = b"".join(one.digest for one in sets)
-    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
-    signed = sign_bundle(make_bundle(fitted, version.version, digests), key)
-    return Shop(fitted, version, signed, whiten(asked.raw, fitted.whitening), asked.labels, largest)
+    features = whiten(asked.raw, fitted.whitening)
+    taken = Labelled(features, asked.labels)
+    found = subject_of(fitted, taken, taken, Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    return Shop(fitted, draft_version(fitted), found.signed, features, asked.labels, found.largest_set)
 
 
 @lru_cache
