@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from enfpire.leakage.channel import Channel, Doubles, message_counts, shares_of
+from enfpire.leakage.channel import Channel, message_counts, shares_of
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
-from enfpire.wire.arrays import Floats, Indices, normalised
+from enfpire.wire.arrays import Bools, Doubles, Floats, Indices, normalised
 
 REPEATS = 5
 NEIGHBOURS = 5
@@ -86,7 +85,7 @@ def popularity_attack(prior: Doubles, labels: Indices) -> Attack:
     return Attack(*_right(_best(prior[:, None], BEST), unseen, labels), labels, prior)
 
 
-def cross_fits(labels: Indices) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+def cross_fits(labels: Indices) -> Iterator[tuple[Bools, Bools]]:
     """Which photos an attacker learns from, and on which it is tried: both ways round, five times."""
     random = np.random.default_rng(0)
     for _ in range(REPEATS):
@@ -95,7 +94,7 @@ def cross_fits(labels: Indices) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDA
         yield half, ~half
 
 
-def _halves(labels: Indices, random: np.random.Generator) -> npt.NDArray[np.bool_]:
+def _halves(labels: Indices, random: np.random.Generator) -> Bools:
     """Half of every class, at random."""
     half = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):

@@ -13,8 +13,7 @@ import numpy as np
 from enfpire.audit.attackers import Attack, neighbour_scores, prototype_scores, scored_attack
 from enfpire.audit.labelled import Labelled
 from enfpire.audit.network import network_scores
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 
 COUNTS = (1, 2, 5, 10, 20)
 

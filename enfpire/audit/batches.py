@@ -13,15 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.audit.measures import placements
-from enfpire.leakage.channel import Channel, Doubles
+from enfpire.leakage.channel import Channel
 from enfpire.leakage.intervals import balanced_mean_interval
 from enfpire.leakage.messages import query_bits
 from enfpire.leakage.repeats import draw_messages_of
-
-Bools = npt.NDArray[np.bool_]
+from enfpire.wire.arrays import Bools, Doubles
 
 TINY = 1e-300
 BISECTIONS = 50

@@ -18,7 +18,6 @@ from enfpire.curation.cells import CellsOptions
 from enfpire.leakage.anonymity import anonymity, label_diversity
 from enfpire.leakage.channel import (
     Channel,
-    Doubles,
     channel_of,
     min_capacity,
     min_entropy_leakage,
@@ -28,7 +27,7 @@ from enfpire.leakage.channel import (
     worst_posterior,
 )
 from enfpire.leakage.repeats import repeats_bound
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 
 SLACKS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 BATCHES = (5, 20, 100)

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.leakage.channel import Channel
 from enfpire.leakage.repeats import SILENCE, draw_messages_of, remembered
-from enfpire.wire.arrays import Floats, Indices
-
-Bools = npt.NDArray[np.bool_]
+from enfpire.wire.arrays import Bools, Floats, Indices
 
 
 class Simulator(Protocol):

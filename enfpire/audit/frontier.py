@@ -11,7 +11,7 @@ from enfpire.audit.subject import subject_of
 from enfpire.curation.cells import CellsOptions
 from enfpire.curation.declared import Declared
 from enfpire.curation.fit import Base, Options, VectorOptions, fit_transform
-from enfpire.leakage.channel import Doubles
+from enfpire.wire.arrays import Doubles
 
 Progress = Callable[[str], None]
 

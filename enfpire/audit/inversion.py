@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from enfpire.audit.attackers import Attack, prototype_scores, scored_attack
-from enfpire.leakage.channel import Doubles
 from enfpire.leakage.intervals import balanced_mean, balanced_mean_interval
-from enfpire.wire.arrays import Floats, Indices, normalised
+from enfpire.wire.arrays import Doubles, Floats, Indices, normalised
 
 PENALTIES = 10.0 ** np.arange(-6, 3)
 

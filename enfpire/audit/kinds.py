@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from enfpire.audit.attackers import REPEATS, cross_fits
-from enfpire.leakage.channel import Channel, Doubles, message_counts, of_kinds, posterior_vulnerability, shares_of
+from enfpire.leakage.channel import Channel, message_counts, of_kinds, posterior_vulnerability, shares_of
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Floats
+from enfpire.wire.arrays import Doubles, Floats
 
 
 def placements(scores: Floats | Doubles, others: Floats | Doubles) -> Doubles:

@@ -14,8 +14,7 @@ import numpy as np
 
 from enfpire.curation.held_out import folds
 from enfpire.curation.one_thread import one_thread
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,8 @@ import numpy as np
 
 from enfpire.audit.attackers import Attack, bayes_attack
 from enfpire.audit.measures import placements
-from enfpire.leakage.channel import Doubles
 from enfpire.leakage.intervals import wilson
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 
 OUTSIDER = -1
 

@@ -22,8 +22,7 @@ from enfpire.audit.drawing import (
 )
 from enfpire.audit.findings import AuditReport, Figure, PolicyAudit
 from enfpire.audit.summary import policies_of
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 MARKS = {
     "cells": ("o", SERIES[0]),

@@ -16,10 +16,10 @@ from enfpire.audit.vectors import vector_attacks
 from enfpire.audit.walk_findings import Linked, linked_by, walk_of
 from enfpire.curation.cells import CellsDraft
 from enfpire.curation.declared import NOTHING, Declared
-from enfpire.leakage.channel import Channel, Doubles, channel_of
+from enfpire.leakage.channel import Channel, channel_of
 from enfpire.leakage.guarantee import CellsGuarantee, claimed_bound, efficiency, guarantee_of
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 from enfpire.wire.bundle import Bundle, Cells, Identity, Noise, Projection, Sign
 
 # Beyond, an attack that simulates clients of every class takes longer than it tells.

@@ -13,10 +13,10 @@ import numpy as np
 from scipy import sparse
 
 from enfpire.audit.clients import Forgetful, Simulator
-from enfpire.leakage.channel import Channel, Doubles
+from enfpire.leakage.channel import Channel
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
 from enfpire.leakage.repeats import SILENCE, in_order, likelihoods
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 PHOTOS = (1, 2, 5, 10, 20)
 TRIALS = 2_000

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from enfpire.audit.clients import fits_within, follow
-from enfpire.leakage.channel import Doubles
 from enfpire.leakage.repeats import SILENCE
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 
 STREAMS = 2_000
 PHOTOS = 20

@@ -17,10 +17,9 @@ from enfpire.curation.cells import CellsDraft
 from enfpire.curation.fit import Fit
 from enfpire.curation.held_out import class_similarities
 from enfpire.curation.publish import draft_version, largest_set, make_bundle
-from enfpire.leakage.channel import Doubles
 from enfpire.server.answer import answer
 from enfpire.server.memory_gallery import MemoryLookup
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 from enfpire.wire.bundle import Cells, Serving, SignedBundle, serving_of, sign_bundle
 from enfpire.wire.candidates import decode_set
 from enfpire.wire.query import Bits, Groups, Query, Request, Vectors, seal

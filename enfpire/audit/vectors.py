@@ -8,8 +8,7 @@ from enfpire.audit.attackers import Attack, neighbour_scores, prototype_scores, 
 from enfpire.audit.network import network_scores
 from enfpire.audit.subject import Subject, sent_by
 from enfpire.curation.publish import searched_vectors
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Floats
+from enfpire.wire.arrays import Doubles, Floats
 
 
 def vector_attacks(

@@ -16,10 +16,10 @@ from scipy.sparse import csr_array
 
 from enfpire.curation.transitions import Sparse, times
 from enfpire.errors import UsageError
-from enfpire.leakage.channel import Channel, Doubles, uniform
+from enfpire.leakage.channel import Channel, uniform
 from enfpire.leakage.intervals import wilson
 from enfpire.leakage.repeats import SILENCE, draw_messages_of, remembered
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 # Walks that are smoothed at once: (T, C, CHUNK) doubles are held.
 CHUNK = 512

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from enfpire.wire.arrays import Floats
+from enfpire.wire.arrays import Bools, Floats
 from enfpire.wire.bundle import Bundle
 
 SHARE_OF_DIMENSIONS = 0.75
@@ -26,9 +25,9 @@ class Unknown:
     below: float
     leading: int = 0
 
-    def accepts(self, features: Floats, similarity: Floats) -> npt.NDArray[np.bool_]:
+    def accepts(self, features: Floats, similarity: Floats) -> Bools:
         """Whether features (n, d), whose best candidates have these similarities (n,), show a class; (n,)."""
-        accepted: npt.NDArray[np.bool_] = known_scores(features, similarity, self.leading) >= np.float32(self.below)
+        accepted: Bools = known_scores(features, similarity, self.leading) >= np.float32(self.below)
         return accepted
 
 

@@ -12,8 +12,7 @@ from enfpire.curation.anchors import Anchors, cell_anchors, class_anchors
 from enfpire.curation.confusion import mean_by_class, soft_choice
 from enfpire.curation.held_out import Split
 from enfpire.curation.over_asking import candidate_classes
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Array, Floats, Frozen, Indices
+from enfpire.wire.arrays import Array, Doubles, Floats, Frozen, Indices
 
 
 class CellsOptions(Frozen):

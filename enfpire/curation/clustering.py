@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from enfpire.wire.arrays import Floats, Indices, normalised
+from enfpire.wire.arrays import Doubles, Floats, Indices, normalised
 
 STARTS = 4
 ROUNDS = 30
@@ -107,7 +106,7 @@ def assign_at_prices(gains: Floats) -> Indices:
     return _assign_in_order(gains - prices)
 
 
-def _assign_in_order(gains: npt.NDArray[np.float64]) -> Indices:
+def _assign_in_order(gains: Doubles) -> Indices:
     rows, clusters = gains.shape
     small, larger = divmod(rows, clusters)
     used, columns = [0] * clusters, np.full(rows, -1, np.intp)

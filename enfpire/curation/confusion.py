@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.curation.held_out import Split
 from enfpire.curation.whitening import class_means
-from enfpire.wire.arrays import Floats, Indices, normalised
-
-Doubles = npt.NDArray[np.float64]
+from enfpire.wire.arrays import Doubles, Floats, Indices, normalised
 
 # In units of the scores' own spread: a photo that is nearly torn between two classes or groups counts for both.
 SHARPNESS = 3.0

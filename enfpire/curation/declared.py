@@ -9,8 +9,7 @@ from pathlib import Path
 from enfpire.curation.kinds import number_kinds, read_kinds
 from enfpire.curation.priors import read_priors, scale_priors
 from enfpire.curation.transitions import Transitions, read_transitions
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,7 @@ from enfpire.curation.foldings import PIECES, axes_of, crossed, cut, factors, fo
 from enfpire.curation.swaps import Flow, Spread, Term, improved, pooled
 from enfpire.curation.transitions import Sparse, Transitions, times
 from enfpire.errors import UsageError
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 
 AREAS = 16
 STARTS = 3  # one, for many classes

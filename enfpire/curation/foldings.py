@@ -13,8 +13,7 @@ from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import eigsh, splu
 
 from enfpire.curation.transitions import Sparse, times
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 AXES = 5
 PIECES = (*range(1, 21), 24, 32)

@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from enfpire.wire.arrays import Indices
-
-Doubles = npt.NDArray[np.float64]
+from enfpire.wire.arrays import Doubles, Indices
 
 MOST_SWAPS = 2_000
 LEAST_GAIN = 1e-9

@@ -12,10 +12,9 @@ import numpy as np
 from enfpire.curation.cells import CellsOptions
 from enfpire.curation.policies import ROUNDING, Targets
 from enfpire.curation.pricing import set_bytes
-from enfpire.curation.trials import Bools, Trial
-from enfpire.leakage.channel import Doubles
+from enfpire.curation.trials import Trial
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Bools, Doubles, Indices
 from enfpire.wire.candidates import CandidateSet
 
 # Bytes a photo that differ by no more are the same price: chance moves them as far.

@@ -8,12 +8,9 @@ hold as many classes: replies are padded to the largest.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.curation.prototypes import rows_by_class
-from enfpire.wire.arrays import Indices
-
-Doubles = npt.NDArray[np.float64]
+from enfpire.wire.arrays import Doubles, Indices
 
 
 def candidate_classes(routed: Doubles, groups: Indices, over_ask: float) -> tuple[Indices, ...]:

@@ -10,8 +10,7 @@ from enfpire.curation.cells import CellsDraft, CellsOptions
 from enfpire.curation.choosing import Grouping
 from enfpire.curation.fit import Base, Fit, VectorOptions, fit_transform
 from enfpire.curation.publish import make_bundle
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Array, Indices
+from enfpire.wire.arrays import Array, Doubles, Indices
 from enfpire.wire.bundle import DIGEST_BYTES, KEY_BYTES, SIGNATURE_BYTES
 from enfpire.wire.candidates import CandidateSet, collect, encode_set
 from enfpire.wire.codec import HEADER_BYTES, encode

@@ -11,7 +11,7 @@ import numpy as np
 
 from enfpire.curation.records import read_records
 from enfpire.errors import UsageError
-from enfpire.leakage.channel import Doubles
+from enfpire.wire.arrays import Doubles
 
 _COLUMN = "prior"
 

@@ -22,8 +22,9 @@ from enfpire.curation.policies import (
 from enfpire.curation.pricing import bundle_bytes, download_bytes, planned_bytes, query_bytes, without_transform
 from enfpire.curation.publish import cards
 from enfpire.curation.trials import Fold, Trial, try_policy
-from enfpire.leakage.channel import Doubles, uniform
+from enfpire.leakage.channel import uniform
 from enfpire.leakage.guarantee import claimed_bound, layered_bound, prior_bound
+from enfpire.wire.arrays import Doubles
 
 Progress = Callable[[str, int, int], None]
 

@@ -13,8 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from enfpire.curation.transitions import Sparse, times
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 # Of more classes than this, a sample is tried as partners of each.
 PARTNERS = 512

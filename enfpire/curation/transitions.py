@@ -17,8 +17,7 @@ from scipy.spatial import KDTree
 from enfpire.curation.folders import class_name
 from enfpire.curation.records import COLUMN, fault, read_rows
 from enfpire.errors import EnfPireError, UsageError
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 Sparse: TypeAlias = "csr_array[np.float64, tuple[int, int]]"
 

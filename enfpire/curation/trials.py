@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.client.features import whiten
 from enfpire.client.unknown import Unknown, leading_coordinates
@@ -18,10 +17,9 @@ from enfpire.curation.entries import Enrolled
 from enfpire.curation.fit import Base, fit_base
 from enfpire.curation.held_out import FOLDS, Recipe, class_similarities, folds
 from enfpire.curation.over_asking import candidate_classes
-from enfpire.leakage.channel import Channel, Doubles, channel_of, message_counts, of_kinds, shares_of
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.leakage.channel import Channel, channel_of, message_counts, of_kinds, shares_of
+from enfpire.wire.arrays import Bools, Doubles, Floats, Indices
 
-Bools = npt.NDArray[np.bool_]
 Sets = tuple[Indices, ...]
 """Ascending class numbers of each group's candidate set."""
 

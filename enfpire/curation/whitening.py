@@ -7,15 +7,12 @@ the d principal directions of the class means (Fisher's linear discriminant anal
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from enfpire.errors import GalleryError
-from enfpire.wire.arrays import Array, Floats, Indices, normalised
+from enfpire.wire.arrays import Array, Doubles, Floats, Indices, normalised
 from enfpire.wire.bundle import Whitening
-
-Doubles = npt.NDArray[np.float64]
 
 # how much of the covariance of all photos joins that of the class means when directions are ranked: it orders
 # the directions that few classes leave empty

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enfpire.leakage.channel import NEGLIGIBLE, Channel, Doubles, of_kinds, posterior
-from enfpire.wire.arrays import Indices
+from enfpire.leakage.channel import NEGLIGIBLE, Channel, of_kinds, posterior
+from enfpire.wire.arrays import Doubles, Indices
 
 RULED_OUT = 0.1
 

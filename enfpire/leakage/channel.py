@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from math import log2
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.errors import UsageError
-from enfpire.wire.arrays import Indices
-
-Doubles = npt.NDArray[np.float64]
+from enfpire.wire.arrays import Doubles, Indices
 
 TOLERANCE = 1e-6
 NEGLIGIBLE = 1e-3

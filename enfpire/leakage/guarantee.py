@@ -13,8 +13,7 @@ from math import log, log2
 import numpy as np
 import numpy.typing as npt
 
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 from enfpire.wire.bundle import Bundle, Cells, Noise, Sign
 
 

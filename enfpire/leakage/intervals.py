@@ -5,10 +5,8 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
-import numpy.typing as npt
 
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Bools, Doubles, Indices
 
 Z = 1.96
 PRIOR_PHOTOS = 2.0
@@ -27,7 +25,7 @@ def wilson(successes: float, total: float, z: float = Z) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def balanced_mean(values: npt.NDArray[np.bool_] | Doubles, labels: Indices, prior: Doubles | None = None) -> float:
+def balanced_mean(values: Bools | Doubles, labels: Indices, prior: Doubles | None = None) -> float:
     """Mean over classes of the mean of their photos' values, every class weighing the same, or as `prior` (C,) says.
 
     values (n,), labels (n,): classes without photos do not count.
@@ -40,7 +38,7 @@ def balanced_mean(values: npt.NDArray[np.bool_] | Doubles, labels: Indices, prio
 
 
 def balanced_interval(
-    right: npt.NDArray[np.bool_] | Doubles, labels: Indices, prior: Doubles | None = None, z: float = Z
+    right: Bools | Doubles, labels: Indices, prior: Doubles | None = None, z: float = Z
 ) -> tuple[float, float]:
     """Interval of an accuracy in which every class weighs the same, or as `prior` (C,) says.
 

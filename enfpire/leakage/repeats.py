@@ -12,8 +12,8 @@ from math import comb, lgamma, log2
 
 import numpy as np
 
-from enfpire.leakage.channel import Channel, Doubles
-from enfpire.wire.arrays import Indices
+from enfpire.leakage.channel import Channel
+from enfpire.wire.arrays import Doubles, Indices
 
 SILENCE = -1
 ENUMERATED = 100_000

@@ -14,9 +14,9 @@ from pymilvus import MilvusClient
 
 from enfpire.errors import UnavailableError
 from enfpire.server.connection import READ_SECONDS, WRITE_SECONDS, reaching_milvus
-from enfpire.server.nearest import Doubles, Hits, needed, settled, similarities, tied
+from enfpire.server.nearest import Hits, needed, settled, similarities, tied
 from enfpire.server.version import first_row
-from enfpire.wire.arrays import Floats, Indices, normalised
+from enfpire.wire.arrays import Doubles, Floats, Indices, normalised
 from enfpire.wire.names import collection_name
 
 KEYS_PER_READ = 512

@@ -10,15 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.server.version import class_of_row
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Bools, Doubles, Floats, Indices
 
 # Well above the error of a float32 cosine (3e-7 at 128 dimensions, measured on Milvus 2.3 and on Milvus Lite).
 TIE = 1e-5
-
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -76,10 +73,10 @@ def needed(hits: Hits, count: int) -> int | None:
     return len(classes) if hits.whole else None
 
 
-def tied(scores: Floats) -> npt.NDArray[np.bool_]:
+def tied(scores: Floats) -> Bools:
     """Whether each score (h,), best first, nearly ties with a neighbour; shape (h,)."""
     numbers = runs(scores)
-    ties: npt.NDArray[np.bool_] = np.bincount(numbers, minlength=1)[numbers] > 1
+    ties: Bools = np.bincount(numbers, minlength=1)[numbers] > 1
     return ties
 
 

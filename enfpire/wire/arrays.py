@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 from enfpire.errors import FeatureError
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Int8s = npt.NDArray[np.int8]
 Indices = npt.NDArray[np.intp]
 

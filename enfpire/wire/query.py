@@ -13,11 +13,10 @@ from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import FailFast, Field, model_validator
 
 from enfpire.errors import WireError
-from enfpire.wire.arrays import Array, Floats, Frozen, Indices
+from enfpire.wire.arrays import Array, Bools, Floats, Frozen, Indices
 from enfpire.wire.codec import KIB, MIB, decode, encode
 from enfpire.wire.names import NAME_PATTERN
 
@@ -87,7 +86,7 @@ class Bits(Frozen):
         return self
 
     @classmethod
-    def of(cls, codes: npt.NDArray[np.bool_]) -> tuple[Self, Indices]:
+    def of(cls, codes: Bools) -> tuple[Self, Indices]:
         """Pack codes (n, width), True for a 1, each once; and the row of each, shape (n,)."""
         rows, places = np.unique(np.packbits(codes, axis=1), axis=0, return_inverse=True)
         return cls(width=codes.shape[1], rows=Array.of(rows, "u1")), places.reshape(-1).astype(np.intp)

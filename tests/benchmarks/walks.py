@@ -17,8 +17,8 @@ from enfpire.curation.clustering import equal_sizes
 from enfpire.curation.equitable import area_share, equitable_groups, mismatch
 from enfpire.curation.foldings import slow_modes
 from enfpire.curation.transitions import Sparse, Transitions, from_coordinates, from_weights
-from enfpire.leakage.channel import Doubles, uniform
-from enfpire.wire.arrays import Indices
+from enfpire.leakage.channel import uniform
+from enfpire.wire.arrays import Doubles, Indices
 from tests.benchmarks.photo_sets import PhotoSet, development_set
 
 SIDE, REACH, QUERIES, CITY_GROUPS = 32, 2.0, 20, 16

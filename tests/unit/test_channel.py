@@ -13,7 +13,6 @@ from enfpire.errors import UsageError
 from enfpire.leakage.anonymity import anonymity, label_diversity
 from enfpire.leakage.channel import (
     Channel,
-    Doubles,
     channel_of,
     message_counts,
     min_capacity,
@@ -28,6 +27,7 @@ from enfpire.leakage.channel import (
     worst_posterior,
 )
 from enfpire.leakage.guarantee import cells_guarantee
+from enfpire.wire.arrays import Doubles
 
 EXACT = 1e-9
 

@@ -11,8 +11,7 @@ from enfpire.curation.foldings import axes_of, crossed, cut, fold, slide, slow_m
 from enfpire.curation.swaps import Flow, Spread, Term, improved, pooled
 from enfpire.curation.transitions import Sparse, Transitions, from_coordinates, from_weights
 from enfpire.errors import UsageError
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices, normalised
+from enfpire.wire.arrays import Doubles, Indices, normalised
 
 
 def torus(side: int) -> Sparse:

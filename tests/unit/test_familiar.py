@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ from enfpire.client.protocol import protect
 from enfpire.client.store import JobRecord, PendingStore, open_store
 from enfpire.client.transforms.cells import CellsTransform, familiar
 from enfpire.curation.cells import CellsOptions
-from enfpire.wire.arrays import Floats
+from enfpire.wire.arrays import Bools, Floats
 from enfpire.wire.bundle import Cells
 from enfpire.wire.codec import decode
 from enfpire.wire.query import Groups, Query
@@ -41,7 +40,7 @@ tables = st.tuples(st.integers(1, 12), st.integers(1, 6)).flatmap(
 )
 
 
-def holding(groups: int, *held: int) -> npt.NDArray[np.bool_]:
+def holding(groups: int, *held: int) -> Bools:
     held_ones = np.zeros(groups, dtype=bool)
     held_ones[list(held)] = True
     return held_ones

@@ -15,8 +15,7 @@ from enfpire.curation.declared import NOTHING, Declared
 from enfpire.curation.grouping import KindPenalty, Penalty, PriorPenalty, kind_counts, regroup, swap_gains, total
 from enfpire.curation.held_out import splits
 from enfpire.errors import GalleryError, UsageError
-from enfpire.leakage.channel import Doubles
-from enfpire.wire.arrays import Indices, normalised
+from enfpire.wire.arrays import Doubles, Indices, normalised
 from tests.unit.synthetic import RECIPE, means, photos
 
 CENTRES = normalised(means(60, 32))

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from enfpire.leakage.channel import Doubles
 from enfpire.leakage.intervals import balanced_interval, balanced_mean, balanced_mean_interval, wilson
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 
 TRIALS = 1_000
 

@@ -11,10 +11,10 @@ from scipy.sparse import csr_array
 from enfpire.audit.walks import Steps, attack_walks, draw_walks, exact, likelihoods, posteriors
 from enfpire.curation.transitions import Sparse, from_coordinates, from_weights
 from enfpire.errors import UsageError
-from enfpire.leakage.channel import Doubles, uniform
+from enfpire.leakage.channel import uniform
 from enfpire.leakage.intervals import wilson
 from enfpire.leakage.repeats import SILENCE, remembered
-from enfpire.wire.arrays import Indices
+from enfpire.wire.arrays import Doubles, Indices
 from tests.unit.test_equitable import torus
 
 

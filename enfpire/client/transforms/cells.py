@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.errors import FeatureError
-from enfpire.wire.arrays import Array, Floats, Indices
+from enfpire.wire.arrays import Array, Bools, Floats, Indices
 from enfpire.wire.bundle import Cells
 from enfpire.wire.query import MAX_ROWS, Groups
 
@@ -57,7 +56,7 @@ class CellsTransform:
         return [known[start : start + rows] @ self._anchors.T for start in range(0, len(known), rows)]
 
 
-def familiar(scores: Floats, slack: np.float32, held: npt.NDArray[np.bool_]) -> Indices:
+def familiar(scores: Floats, slack: np.float32, held: Bools) -> Indices:
     """Group of each photo, (n,): the best within `slack` of its highest score that is held, or that others need.
 
     scores (n, G), held (G,). Groups are added to those that are held, each time the one that serves most of the photos

@@ -14,14 +14,12 @@ import os
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from enfpire.client.transforms.vectors import canonical
-from enfpire.wire.arrays import Floats, Indices
+from enfpire.wire.arrays import Doubles, Floats, Indices
 from enfpire.wire.bundle import Noise
 from enfpire.wire.query import Vectors
 
-Doubles = npt.NDArray[np.float64]
 Source = Callable[[int], bytes]
 
 LARGEST = float(np.finfo(np.float16).max)
