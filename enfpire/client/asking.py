@@ -13,7 +13,7 @@ from enfpire.client.content import feature_contents
 from enfpire.client.messages import messages_of
 from enfpire.client.protocol import Pending, protect
 from enfpire.client.recognition import Recognition
-from enfpire.client.refits import Earlier
+from enfpire.client.refits import Earlier, Repeats
 from enfpire.client.store import Parcel, PendingStore, Sent
 from enfpire.wire.arrays import Floats
 from enfpire.wire.bundle import Cells, SignedBundle
@@ -74,7 +74,7 @@ class Asker:
             refused = [content in repeats.refused for content in batch.contents]
             self._refuse(batch.at(np.flatnonzero(refused).tolist()), self._earlier.refusal)
             batch = batch.at(np.flatnonzero(~np.array(refused)).tolist())
-            if not batch.rows or self._put(batch, repeats.messages):
+            if not batch.rows or self._put(batch, repeats):
                 return
 
     def _refuse(self, batch: Batch, error: str) -> None:
@@ -84,9 +84,9 @@ class Asker:
         if broken:
             self._store.commit(batch.job, broken, None)
 
-    def _put(self, batch: Batch, before: dict[bytes, bytes]) -> bool:
+    def _put(self, batch: Batch, repeats: Repeats) -> bool:
         """Put a batch into the store; False where somebody else has sent one of its photos in the meantime."""
-        pending, query, sent = protect_once(batch, self._signed, before, self._held)
+        pending, query, sent = protect_once(batch, self._signed, repeats, self._held)
         if self._held is not None and pending.groups is not None:
             self._held.update(pending.groups.tolist())
         parcel = Parcel(os.urandom(16), batch.job, tuple(batch.rows), tuple(batch.photos), pending, encode(query, b"q"))
@@ -103,14 +103,16 @@ def held_groups(store: PendingStore, signed: SignedBundle) -> set[int]:
 
 
 def protect_once(
-    batch: Batch, signed: SignedBundle, before: dict[bytes, bytes], held: set[int] | None
+    batch: Batch, signed: SignedBundle, repeats: Repeats, held: set[int] | None
 ) -> tuple[Pending, Query, list[Sent]]:
-    """Protect each content once, however many photos have it; those that sent a message `before` send it again."""
+    """Protect each content once, however many photos have it; those that sent a message before may send it again."""
     distinct = {content: place for place, content in reversed(list(enumerate(batch.contents)))}
     numbers = {content: number for number, content in enumerate(distinct)}
+    before = repeats.messages
     again = {number: before[content] for content, number in numbers.items() if content in before}
     pending, query = protect(batch.features[list(distinct.values())], signed, sent=again, held=held)
-    sent = list(map(Sent, distinct, messages_of(query.protected, pending.rows)))
+    others = [repeats.others.get(content, 0) for content in distinct]
+    sent = list(map(Sent, distinct, messages_of(query.protected, pending.rows), others))
     owners = [numbers[content] for content in batch.contents]
     groups = None if pending.groups is None else pending.groups[owners]
     return replace(pending, features=batch.features, rows=pending.rows[owners], groups=groups), query, sent

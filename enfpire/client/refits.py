@@ -14,10 +14,14 @@ from enfpire.wire.bundle import Bundle, Cells, SignedBundle, open_bundle
 
 @dataclass(frozen=True)
 class Repeats:
-    """What photos that were sent before do now, by content: send `messages` again, or are `refused`."""
+    """What photos that were sent before do now, by content: send `messages` again, or are `refused`.
+
+    `others` says how many messages each of them sent under other bundles.
+    """
 
     messages: dict[bytes, bytes]
     refused: frozenset[bytes]
+    others: dict[bytes, int]
 
 
 class Earlier:
@@ -35,7 +39,8 @@ class Earlier:
         """What photos with these contents do; those that it does not name are new."""
         found = self._store.ledger.sent(self._signed.bundle.gallery, contents)
         again = {content: message for content, sent in found.items() if (message := self._again(sent)) is not None}
-        return Repeats(again, frozenset() if self._consented else frozenset(found) - frozenset(again))
+        others = {content: len(sent.keys() - {self._signed.digest}) for content, sent in found.items()}
+        return Repeats(again, frozenset() if self._consented else frozenset(found) - frozenset(again), others)
 
     def refit(self, digest: bytes) -> Refit:
         """How the bundle in hand differs from an earlier one."""

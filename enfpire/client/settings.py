@@ -29,6 +29,6 @@ class ClientSettings(BaseSettings):
         default=600, description="how long the exchange may be gone before a job is interrupted"
     )
     memory_bytes: Annotated[int, Field(ge=0)] = Field(
-        default=256 * MIB, description="candidate sets that are kept; 0 turns the memory off"
+        default=256 * MIB, description="candidate sets that are kept for a gallery; 0 turns the memory off"
     )
     resolve_seconds: Annotated[int, Field(ge=1)] = Field(default=30, description="a resolution task is killed then")

@@ -129,7 +129,7 @@ def store_that_sent(where: str, *bundles: SignedBundle) -> None:
             store.keep_bundle(signed.digest, signed.data)
             store.open_job(type(job)(job.id, "shop", signed.digest, 1.0, job.state, 6, ""), map(str, range(6)))
             one = parcel(number, (0, 1, 2), job.id)
-            store.put(one, 1.0, [Sent(bytes([row]) * 32, b"\0\0\0\0") for row in range(3)])
+            assert store.put(one, 1.0, [Sent(bytes([row]) * 32, b"\0\0\0\0", others=number) for row in range(3)])
             store.ledger.note(one.id, Question(1, (0,), 2.25))
 
 

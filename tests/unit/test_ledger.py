@@ -74,9 +74,22 @@ def test_messages_under_several_bundles_are_kept_apart(store: PendingStore) -> N
     put(store, 1, (0,), Sent(MILK, b"one"))
     job = record(OTHER)
     store.open_job(type(job)(OTHER, "shop", later, 200.0, JobState.OPEN, 6, ""), [f"{row}" for row in range(6)])
-    assert store.put(parcel(2, (0,), OTHER), 1.0, [Sent(MILK, b"two")])
+    assert store.put(parcel(2, (0,), OTHER), 1.0, [Sent(MILK, b"two", others=1)])
     assert store.ledger.sent("shop", [MILK]) == {MILK: {BUNDLE: b"one", later: b"two"}}
     assert [(one.bundle, one.photos) for one in store.ledger.entries()] == [(BUNDLE, 1), (later, 1)]
+
+
+def test_a_message_is_not_sent_in_ignorance_of_one_under_another_bundle(store: PendingStore) -> None:
+    put(store, 1, (0,), Sent(MILK, b"one"))
+    job = record(OTHER)
+    store.open_job(type(job)(OTHER, "shop", b"l" * 32, 200.0, JobState.OPEN, 6, ""), [f"{row}" for row in range(6)])
+    assert not store.put(parcel(2, (0, 1), OTHER), 1.0, [Sent(BREAD, b"two"), Sent(MILK, b"two")])
+    assert store.load(parcel(2, ()).id) is None
+    assert store.ledger.sent("shop", [MILK, BREAD]) == {MILK: {BUNDLE: b"one"}}
+    assert store.put(parcel(2, (0, 1), OTHER), 1.0, [Sent(BREAD, b"two"), Sent(MILK, b"two", others=1)])
+    # the same again under a bundle that was used is as before, once the other one is known
+    assert not store.put(parcel(3, (2,)), 1.0, [Sent(MILK, b"one")])
+    put(store, 3, (2,), Sent(MILK, b"one", others=1))
 
 
 def test_of_many_writers_one_decides(store: PendingStore) -> None:

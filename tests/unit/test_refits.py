@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from math import log2
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import cast
 import numpy as np
 import pytest
 
+from enfpire.client.asking import Asker
 from enfpire.client.exchange_link import ExchangeLink
 from enfpire.client.lazy_extractor import LazyExtractor
 from enfpire.client.recognition import Recognition
 from enfpire.client.recognizer import Recognizer
-from enfpire.client.refits import check_refit
+from enfpire.client.refits import Earlier, Repeats, check_refit
 from enfpire.client.settings import ClientSettings
 from enfpire.client.store import Entry, PendingStore, Sent, open_store
 from enfpire.errors import RefitError
@@ -169,6 +170,31 @@ def test_two_photos_with_one_content_are_asked_as_one(submit: Submit) -> None:
     assert [found[row].name for row in range(5)] == [found[row].name for row in range(5, 10)]
 
 
+def test_a_message_that_another_process_sends_meanwhile_counts(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two bundles are in use, and the same photo is about to be asked under both."""
+    with closing(open_store(where)) as store:
+        jobs = [open_job(store, one.signed) for one in (FIRST, MOVED)]
+        first, moved = (Asker(store, one.signed) for one in (FIRST, MOVED))
+        look_up = Earlier.repeats
+
+        def late(earlier: Earlier, contents: Sequence[bytes]) -> Repeats:
+            found = look_up(earlier, contents)
+            monkeypatch.undo()
+            first.ask(jobs[0], [0], ["0"], FEATURES[:1])
+            return found
+
+        monkeypatch.setattr(Earlier, "repeats", late)
+        moved.ask(jobs[1], [0, 1], ["0", "1"], FEATURES[:2])
+        assert [store.outstanding(job) for job in jobs] == [1, 1]
+        (asked,) = store.open_parcels(jobs[1])
+        loaded = store.load(asked.id)
+        assert loaded is not None
+        assert loaded[0].rows == (1,)
+        ((_, refused),) = store.recognitions(jobs[1], 0, 10)
+        assert refused.row == 0
+        assert "--consent-to-refit" in (refused.error or "")
+
+
 # Opening
 
 
@@ -184,12 +210,18 @@ def test_a_bundle_that_was_opened_and_not_used_binds_nobody(store: PendingStore)
     check_refit(MOVED.signed, store, consent=False)
 
 
-def used(store: PendingStore, signed: SignedBundle) -> None:
-    """Let the store have one photo that was sent under a bundle."""
+def open_job(store: PendingStore, signed: SignedBundle) -> str:
+    """Open a job of six photos under a bundle."""
     job = record(f"{len(store.jobs()):016x}")
     store.keep_bundle(signed.digest, signed.data)
     store.open_job(type(job)(job.id, "shop", signed.digest, 1.0, job.state, 6, ""), map(str, range(6)))
-    assert store.put(parcel(len(store.jobs()), (0,), job.id), 1.0, [Sent(signed.digest, b"\0\0\0\0")])
+    return job.id
+
+
+def used(store: PendingStore, signed: SignedBundle) -> None:
+    """Let the store have one photo that was sent under a bundle."""
+    job = open_job(store, signed)
+    assert store.put(parcel(len(store.jobs()), (0,), job), 1.0, [Sent(signed.digest, b"\0\0\0\0")])
 
 
 def test_consent_is_noted_with_its_cost_and_only_where_something_moved(store: PendingStore) -> None:

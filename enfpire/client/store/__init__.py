@@ -71,8 +71,9 @@ class PendingStore(Protocol):
     def put(self, parcel: Parcel, due: float, sent: Sequence[Sent] = ()) -> bool:
         """Keep a parcel that is about to be asked (0 attempts so far), and what its photos send; they wait no longer.
 
-        False, and nothing is kept, where one of the photos sends another message under the job's bundle already. A
-        parcel that is already there changes nothing; one of a job that is not OPEN is dropped.
+        False, and nothing is kept, where one of the photos sends another message under the job's bundle already, or
+        has sent more under other bundles than was known. A parcel that is already there changes nothing; one of a job
+        that is not OPEN is dropped.
         """
         ...
 

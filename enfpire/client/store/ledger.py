@@ -19,10 +19,14 @@ SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The message (its bytes) that the photo with this content sends under a bundle."""
+    """The message (its bytes) that the photo with this content sends under a bundle.
+
+    It was chosen in the knowledge of `others`, as many as the content had sent under other bundles.
+    """
 
     content: bytes = field(repr=False)
     message: bytes = field(repr=False)
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

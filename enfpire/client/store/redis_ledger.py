@@ -50,10 +50,10 @@ class RedisLedger:
             found = pipeline.execute()
         return [_entry(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
 
-    def arguments(self, gallery: str, sent: Sequence[Sent]) -> list[bytes]:
+    def arguments(self, gallery: str, sent: Sequence[Sent]) -> list[bytes | int]:
         """What the script PUT takes of the messages of a parcel's photos."""
         secret = self._secret() if sent else b""
-        return [value for one in sent for value in (hidden(secret, gallery, one.content), one.message)]
+        return [value for one in sent for value in (hidden(secret, gallery, one.content), one.message, one.others)]
 
     def _secret(self) -> bytes:
         self._redis.set(scripts.key("secret"), os.urandom(SECRET_BYTES), nx=True)

@@ -115,8 +115,8 @@ return 1
 """
 )
 
-# parcel, job, due, body, query, places, then hidden content and message of each photo; 0 for an unknown job, 2 where
-# a photo sends something else already
+# parcel, job, due, body, query, places, then of each photo hidden content, message, and how many it is known to have
+# sent under other bundles; 0 for an unknown job, 2 where a photo has sent what was not known
 PUT = (
     _PRELUDE
     + """
@@ -127,15 +127,18 @@ if not state then return 0 end
 if state ~= 'open' or call('EXISTS', key) == 1 then return 1 end
 local gallery, bundle = unpack(call('HMGET', P .. 'job:' .. job .. ':', 'gallery', 'bundle'))
 local added = {}
-for i = 7, #ARGV, 2 do
+for i = 7, #ARGV, 3 do
   local kept, known = call('HGET', P .. 'sent:', ARGV[i]), false
   local messages = kept and cmsgpack.unpack(kept) or {}
+  local others = #messages / 2
   for j = 1, #messages, 2 do
     if messages[j] == bundle then
       if messages[j + 1] ~= ARGV[i + 1] then return 2 end
       known = true
+      others = others - 1
     end
   end
+  if others > tonumber(ARGV[i + 2]) then return 2 end
   if not known then
     messages[#messages + 1] = bundle
     messages[#messages + 1] = ARGV[i + 1]

@@ -70,12 +70,13 @@ class SqliteLedger:
 
 
 def record(connection: sqlite3.Connection, job: str, sent: Sequence[Sent]) -> bool:
-    """Record what the photos of a parcel send; False, and nothing done, where one of them has sent something else."""
+    """Record what the photos of a parcel send; False, and nothing done, where one has sent what was not known."""
     gallery, bundle = connection.execute("SELECT gallery, bundle FROM jobs WHERE id = ?", (job,)).fetchone()
     secret = _secret(connection)
-    rows = [(hidden(secret, gallery, one.content), bundle, one.message) for one in sent]
-    if any(messages_of(connection, name).get(bundle, message) != message for name, _, message in rows):
+    names = [hidden(secret, gallery, one.content) for one in sent]
+    if any(_unknown(messages_of(connection, name), bundle, one) for name, one in zip(names, sent, strict=True)):
         return False
+    rows = [(name, bundle, one.message) for name, one in zip(names, sent, strict=True)]
     added = connection.executemany("INSERT OR IGNORE INTO sent VALUES (?, ?, ?)", rows).rowcount
     open_entry(connection, gallery, bundle)
     connection.execute("UPDATE ledger SET photos = photos + ? WHERE bundle = ?", (max(0, added), bundle))
@@ -90,6 +91,11 @@ def messages_of(connection: sqlite3.Connection, name: bytes) -> dict[bytes, byte
 def open_entry(connection: sqlite3.Connection, gallery: str, bundle: bytes) -> None:
     """Begin the account of a bundle, unless there is one."""
     connection.execute("INSERT OR IGNORE INTO ledger (gallery, bundle) VALUES (?, ?)", (gallery, bundle))
+
+
+def _unknown(messages: dict[bytes, bytes], bundle: bytes, sent: Sent) -> bool:
+    """Whether a photo that sends this under a bundle has sent something that was not known."""
+    return messages.pop(bundle, sent.message) != sent.message or len(messages) > sent.others
 
 
 def _secret(connection: sqlite3.Connection) -> bytes:
