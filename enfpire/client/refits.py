@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from enfpire.client.store import PendingStore
+from enfpire.client.store import Entry, Ledger, PendingStore
 from enfpire.errors import BundleError, RefitError
 from enfpire.leakage.messages import message_bits
 from enfpire.leakage.refit import Refit, refit_of, unknown
@@ -31,16 +31,15 @@ class Earlier:
         self._store = store
         self._signed = signed
         self._refits: dict[bytes, Refit] = {}
-        self._consented = any(
-            one.bundle == signed.digest and one.consented is not None for one in store.ledger.entries()
-        )
+        self._covered = store.ledger.covered(signed.digest)
 
     def repeats(self, contents: Sequence[bytes]) -> Repeats:
         """What photos with these contents do; those that it does not name are new."""
         found = self._store.ledger.sent(self._signed.bundle.gallery, contents)
         again = {content: message for content, sent in found.items() if (message := self._again(sent)) is not None}
+        refused = frozenset(content for content in found.keys() - again.keys() if not self._consented(found[content]))
         others = {content: len(sent.keys() - {self._signed.digest}) for content, sent in found.items()}
-        return Repeats(again, frozenset() if self._consented else frozenset(found) - frozenset(again), others)
+        return Repeats(again, refused, others)
 
     def refit(self, digest: bytes) -> Refit:
         """How the bundle in hand differs from an earlier one."""
@@ -66,6 +65,10 @@ class Earlier:
         )
         return next(same, None)
 
+    def _consented(self, sent: Mapping[bytes, bytes]) -> bool:
+        """Whether consent covers another message of a photo: not where a bundle that came after it moved classes."""
+        return bool(self._covered) and all(one in self._covered or not self.refit(one).moved for one in sent)
+
     def _can_be_sent(self, message: bytes) -> bool:
         # a group may be gone with all of its classes
         transform = self._signed.bundle.transform
@@ -88,8 +91,8 @@ def kept_bundle(store: PendingStore, digest: bytes) -> Bundle | None:
 def check_refit(signed: SignedBundle, store: PendingStore, *, consent: bool) -> None:
     """Raise `RefitError` where the bundle moves classes that photos were sent under, and nobody consented.
 
-    Consent is noted in the ledger. It holds for this bundle from then on, and for those that move no class of it;
-    nobody is asked about a bundle that was used before.
+    Consent is noted in the ledger. It holds for this bundle from then on, and for those that move no class of it,
+    against the bundles that photos were sent under by then; nobody is asked about a bundle that was used before.
     """
     entries = [one for one in store.ledger.entries() if one.gallery == signed.bundle.gallery]
     if not consent and any(one.bundle == signed.digest for one in entries):
@@ -99,12 +102,19 @@ def check_refit(signed: SignedBundle, store: PendingStore, *, consent: bool) -> 
     worst = _worst(map(earlier.refit, others))
     if worst is None:
         return
-    inherited = any(one.consented is not None and not earlier.refit(one.bundle).moved for one in entries)
+    inherited = _inherited(earlier, entries, store.ledger)
+    left = _worst(earlier.refit(one) for one in others if one not in inherited)
+    if not consent and left is not None and left.moved:
+        raise RefitError(refit_message(left))
     if consent or inherited:
         store.keep_bundle(signed.digest, signed.data)  # what comes after is compared with it
-        store.ledger.consent(signed.bundle.gallery, signed.digest, worst.most_bits)
-    elif worst.moved:
-        raise RefitError(refit_message(worst))
+        store.ledger.consent(signed.bundle.gallery, signed.digest, worst.most_bits, others)
+
+
+def _inherited(earlier: Earlier, entries: Iterable[Entry], ledger: Ledger) -> frozenset[bytes]:
+    """The bundles that consent for others covers, which moved no class of the bundle in hand; these too."""
+    same = [one.bundle for one in entries if one.consented is not None and not earlier.refit(one.bundle).moved]
+    return frozenset(same).union(*map(ledger.covered, same))
 
 
 def refit_message(refit: Refit) -> str:

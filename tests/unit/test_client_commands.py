@@ -143,8 +143,8 @@ def test_the_ledger_adds_up_by_gallery(tmp_path: Path) -> None:
     where = str(tmp_path / "store")
     store_that_sent(where, FIRST, LATER)
     with closing(open_store(where)) as store:
-        store.ledger.consent("shop", LATER.digest, 2.0)
-        store.ledger.consent("art", b"unreadable" * 3, 1.0)
+        store.ledger.consent("shop", LATER.digest, 2.0, [FIRST.digest])
+        store.ledger.consent("art", b"unreadable" * 3, 1.0, [])
     shown = json.loads(good("ledger", "--store", where, "--json"))
     assert set(shown["not_counted"]) == {"silence", "timing", "links"}
     art, own = shown["galleries"]

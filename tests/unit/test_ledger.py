@@ -154,14 +154,29 @@ def test_a_parcel_that_is_gone_notes_nothing(store: PendingStore) -> None:
 
 
 def test_consent_is_remembered(store: PendingStore) -> None:
-    store.ledger.consent("shop", BUNDLE, 2.25)
-    store.ledger.consent("art", b"a" * 32, 0.1)
+    store.ledger.consent("shop", BUNDLE, 2.25, [])
+    store.ledger.consent("art", b"a" * 32, 0.1, [])
     assert store.ledger.entries() == [
         Entry("shop", BUNDLE, consented=2.25),
         Entry("art", b"a" * 32, consented=0.1),
     ]
     put(store, 1, (0,), Sent(MILK, b"one"))
     assert store.ledger.entries()[0] == Entry("shop", BUNDLE, photos=1, consented=2.25)
+
+
+def test_what_consent_was_weighed_against_is_remembered(where: str, store: PendingStore) -> None:
+    earlier, later, latest = b"\n%" * 16, b"l" * 32, b"\xff\x00" * 16
+    assert store.ledger.covered(BUNDLE) == frozenset()
+    store.ledger.consent("shop", BUNDLE, 2.25, [earlier, later])
+    store.ledger.consent("shop", BUNDLE, 2.5, [latest, later])
+    store.ledger.consent("shop", later, 2.25, [earlier])
+    again = open_store(where)
+    assert again.ledger.covered(BUNDLE) == {earlier, later, latest}
+    assert again.ledger.covered(later) == {earlier}
+    assert again.ledger.covered(latest) == frozenset()
+    again.purge()
+    assert again.ledger.covered(BUNDLE) == frozenset()
+    again.close()
 
 
 def test_no_repr_tells_a_message() -> None:

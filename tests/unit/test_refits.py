@@ -36,6 +36,8 @@ LATER = edition(SHOP, [OWN[0][1:], [*OWN[1], 60], OWN[2], [*OWN[3], 61, 62], OWN
 # classes of group 0 are spread over three groups
 MOVED = edition(SHOP, [OWN[0][:8], [*OWN[1], *OWN[0][8:10]], [*OWN[2], *OWN[0][10:]], OWN[3], OWN[4]], rolled=30)
 AFTER_MOVED = edition(SHOP, [OWN[0][:8], [*OWN[1], *OWN[0][8:10], 60], [*OWN[2], *OWN[0][10:]], OWN[3], OWN[4]])
+# every class moved, whichever of the others is compared
+TURNED = edition(SHOP, [*OWN[3:], *OWN[:3]])
 FEATURES = SHOP.features[:40]
 
 
@@ -80,6 +82,10 @@ def submit(where: str, exchange: LocalExchange) -> Submit:
 def groups(found: dict[int, Recognition]) -> list[int]:
     known = [found[row].group for row in sorted(found)]
     return [group for group in known if group is not None]
+
+
+def failed(found: dict[int, Recognition]) -> list[int]:
+    return [row for row, one in sorted(found.items()) if one.error is not None]
 
 
 def asked(exchange: LocalExchange) -> list[list[int]]:
@@ -152,6 +158,19 @@ def test_only_photos_that_were_sent_elsewhere_fail(submit: Submit, exchange: Loc
         "if you accept that, submit it again with --consent-to-refit (consent_to_refit=True)"
     }
     assert len(exchange.pushed) == pushed + 3
+
+
+def test_consent_does_not_cover_photos_that_a_later_bundle_saw_first(submit: Submit) -> None:
+    submit(FIRST, SHOP.features[:10])
+    submit(MOVED, SHOP.features[10:20], consent=True)
+    submit(TURNED, SHOP.features[20:30], consent=True)
+    assert failed(submit(MOVED, SHOP.features[:40])) == list(range(20, 30))
+    # nor does what a later edition inherits
+    with pytest.raises(RefitError):
+        submit(AFTER_MOVED, SHOP.features[:40])
+    # consent that was given again covers them, and what it covered before
+    assert failed(submit(MOVED, SHOP.features[:50], consent=True)) == []
+    assert failed(submit(AFTER_MOVED, SHOP.features[:50])) == []
 
 
 def test_a_group_that_is_gone_is_not_asked_for(submit: Submit) -> None:

@@ -76,6 +76,7 @@ CREATE TABLE ledger (
     queries INTEGER NOT NULL DEFAULT 0, bits REAL NOT NULL DEFAULT 0, consented REAL
 );
 CREATE TABLE asked_groups (bundle BLOB NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (bundle, number)) WITHOUT ROWID;
+CREATE TABLE consents (bundle BLOB NOT NULL, earlier BLOB NOT NULL, PRIMARY KEY (bundle, earlier)) WITHOUT ROWID;
 CREATE TABLE questions (parcel BLOB PRIMARY KEY, asked INTEGER NOT NULL, bits REAL NOT NULL) WITHOUT ROWID;
 """
 
@@ -97,6 +98,7 @@ TABLES = (
     "sent",
     "ledger",
     "asked_groups",
+    "consents",
     "questions",
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -77,8 +77,15 @@ class Ledger(Protocol):
         """
         ...
 
-    def consent(self, gallery: str, bundle: bytes, bits: float) -> None:
-        """Note the user's consent to ask old photos again under a bundle, at most `bits` a photo."""
+    def consent(self, gallery: str, bundle: bytes, bits: float, against: Collection[bytes]) -> None:
+        """Note the user's consent to ask old photos again under a bundle, at most `bits` a photo.
+
+        It was weighed `against` the bundles with these digests, which are added to those of an earlier consent.
+        """
+        ...
+
+    def covered(self, bundle: bytes) -> frozenset[bytes]:
+        """Digests of the bundles against which consent for a bundle was weighed; none where nobody consented."""
         ...
 
     def entries(self) -> list[Entry]:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgpack
@@ -38,9 +38,13 @@ class RedisLedger:
         with errors():
             self._note(args=[parcel.hex(), question.photos, repr(question.bits), *question.groups])
 
-    def consent(self, gallery: str, bundle: bytes, bits: float) -> None:
+    def consent(self, gallery: str, bundle: bytes, bits: float, against: Collection[bytes]) -> None:
         with errors():
-            self._consent(args=[gallery, bundle, repr(bits)])
+            self._consent(args=[gallery, bundle, repr(bits), *against])
+
+    def covered(self, bundle: bytes) -> frozenset[bytes]:
+        with errors():
+            return frozenset(self._redis.smembers(scripts.key("consented", bundle.hex())))
 
     def entries(self) -> list[Entry]:
         with errors(), self._redis.pipeline() as pipeline:

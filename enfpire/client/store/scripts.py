@@ -24,6 +24,7 @@ Keys, all under `PREFIX`; ids of parcels in hexadecimal:
     ledger:                 zset    bundles by first use, in hexadecimal
     ledger:<bundle>:        hash    an Entry, without its number of groups
     asked-groups:<bundle>:  set     group numbers that were asked for
+    consented:<bundle>:     set     bundles that consent was weighed against
 
 A script builds names of keys from ids: the store needs one Redis, not a Cluster.
 """
@@ -289,12 +290,13 @@ return 1
 """
 )
 
-# gallery, bundle, bits
+# gallery, bundle, bits, then the bundles that it was weighed against
 CONSENT = (
     _PRELUDE
     + """
-local entry = open_entry(ARGV[1], ARGV[2])
+local entry, name = open_entry(ARGV[1], ARGV[2])
 call('HSET', entry, 'consented', ARGV[3])
+for i = 4, #ARGV do call('SADD', P .. 'consented:' .. name .. ':', ARGV[i]) end
 return 1
 """
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from enfpire.client.store.database import Database
 from enfpire.client.store.ledger import SECRET_BYTES, Entry, Question, Sent, hidden, hidden_by_name
@@ -59,10 +59,16 @@ class SqliteLedger:
                 "INSERT OR IGNORE INTO asked_groups VALUES (?, ?)", ((bundle, group) for group in question.groups)
             )
 
-    def consent(self, gallery: str, bundle: bytes, bits: float) -> None:
+    def consent(self, gallery: str, bundle: bytes, bits: float, against: Collection[bytes]) -> None:
         with self._database.writing() as connection:
             open_entry(connection, gallery, bundle)
             connection.execute("UPDATE ledger SET consented = ? WHERE bundle = ?", (bits, bundle))
+            connection.executemany("INSERT OR IGNORE INTO consents VALUES (?, ?)", ((bundle, one) for one in against))
+
+    def covered(self, bundle: bytes) -> frozenset[bytes]:
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT earlier FROM consents WHERE bundle = ?", (bundle,))
+            return frozenset(row[0] for row in rows)
 
     def entries(self) -> list[Entry]:
         with self._database.reading() as connection:
