@@ -134,9 +134,10 @@ class Walk(Finding):
 class PolicyAudit(Finding):
     """One policy: what it gives the user, and what it leaves the server.
 
-    `server_measured` is the strongest attacker on one photo; `server_bound` what is proved (1 where nothing is);
-    `worst_group` what the server believes at most of a class. `slack` is how willing the client's memory is. Bytes are
-    a photo's share of a batch of 256, the client's memory off.
+    `retained` is the retention with its interval, both accuracies being of the same photos. `server_measured` is the
+    strongest attacker on one photo; `server_bound` what is proved (1 where nothing is); `worst_group` what the server
+    believes at most of a class. `slack` is how willing the client's memory is. Bytes are a photo's share of a batch of
+    256, the client's memory off.
     """
 
     name: str
@@ -151,6 +152,7 @@ class PolicyAudit(Finding):
     user_accuracy: float
     user: Figure
     retention: float
+    retained: Figure
     server_bound: float
     server_measured: float
     server: Figure

@@ -16,6 +16,7 @@ from enfpire.audit.vectors import vector_attacks
 from enfpire.audit.walk_findings import Linked, linked_by, walk_of
 from enfpire.curation.cells import CellsDraft
 from enfpire.curation.declared import NOTHING, Declared
+from enfpire.curation.outcomes import retention_of
 from enfpire.leakage.channel import Channel, channel_of
 from enfpire.leakage.guarantee import CellsGuarantee, claimed_bound, efficiency, guarantee_of
 from enfpire.leakage.intervals import balanced_interval, balanced_mean
@@ -64,7 +65,9 @@ def _plain_findings(
     subject: Subject, found: Exchanged, question: Question, attacks: dict[str, Attack]
 ) -> dict[str, Any]:
     labels, priors = subject.asked.labels, question.declared.priors
-    user, without = (balanced_mean(right, labels, priors) for right in (found.right, unprotected_right(subject)))
+    plain = unprotected_right(subject)
+    user, without = (balanced_mean(right, labels, priors) for right in (found.right, plain))
+    retained = retention_of(found.right > 0, plain > 0, labels, priors)
     candidates = balanced_mean(found.candidates, labels, priors)
     bound, strongest = bound_of(subject.signed.bundle, priors), max(attacks.values(), key=lambda one: one.accuracy)
     return {
@@ -80,6 +83,7 @@ def _plain_findings(
         "user_accuracy": user,
         "user": _figure(user, balanced_interval(found.right, labels, priors)),
         "retention": user / without,
+        "retained": Figure(value=retained.value, low=retained.low, high=retained.high),
         "server_bound": bound,
         "server_measured": strongest.accuracy,
         "server": _figure(strongest.accuracy, strongest.interval),

@@ -59,6 +59,7 @@ def policy(name: str = "alike", server: float = 0.08, bound: float = 0.1, **more
         "user_accuracy": 0.94,
         "user": figure(0.94),
         "retention": 0.94 / 0.95,
+        "retained": figure(0.94 / 0.95),
         "server_bound": bound,
         "server_measured": server,
         "server": figure(server),

@@ -67,6 +67,8 @@ def test_the_user_keeps_nearly_all_and_gets_what_is_counted() -> None:
     found = audited()
     assert found.retention == pytest.approx(found.user_accuracy / found.unprotected_accuracy)
     assert 0.93 < found.retention <= 1.01
+    assert found.retained.value == pytest.approx(found.retention)
+    assert found.retained.low < found.retention < found.retained.high
     assert found.candidates == pytest.approx(12)
     assert found.efficiency == pytest.approx(found.retention / (12 * 5 / 60))
     assert found.bundle_bytes == len(subject().signed.data)
