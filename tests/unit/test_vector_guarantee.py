@@ -72,10 +72,13 @@ def test_a_bound_is_a_probability(bits: float) -> None:
     assert vector_guarantee(1, bits).bound == 1
 
 
-def test_an_absurd_basis_has_a_guarantee_too() -> None:
-    found = guarantee_of(bundle(noise(1e6, np.full((2, 2), 3e38)), 81))
+def test_a_huge_basis_has_a_guarantee_too_and_an_absurd_one_is_refused() -> None:
+    found = guarantee_of(bundle(noise(1e6, np.full((2, 2), 1e6)), 81))
     assert found is not None
+    assert found.bits > 1e12
     assert found.bound == 1
+    with pytest.raises(ValueError, match="moderate"):
+        noise(1e6, np.full((2, 2), 3e38))
 
 
 # The floor: bits at most max_leak_bits, and a chance of naming the class of 1 in min_classes_per_group at most
